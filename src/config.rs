@@ -1,0 +1,168 @@
+//! Every limit and interval, units last in the name.
+
+use std::ops::Range;
+
+use crate::error::ConfigError;
+
+/// How a peer behaves. All peers of a cluster should run with the same values.
+///
+/// ```
+/// use raft_actors::Config;
+///
+/// let mut config = Config::default();
+/// config.heartbeat_ms = 20;
+/// config.election_timeout_ms = 100..200;
+/// assert!(config.validate().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// How long a follower waits for its leader before it canvasses, drawn anew each time, in
+    /// milliseconds (§5.2). Default `150..300`. The start is also the time for which a peer that
+    /// has heard its leader turns others' candidates down (thesis §4.2.3), and after which a leader
+    /// that hears no quorum steps down (thesis §6.2) is the end.
+    pub election_timeout_ms: Range<u64>,
+    /// How often an idle leader shows that it is alive, in milliseconds. Default 50. At most half
+    /// of the shortest election timeout.
+    pub heartbeat_ms: u64,
+    /// Whether a follower asks before it raises its term (thesis §9.6). Default true.
+    pub pre_vote: bool,
+
+    /// The most entries in one AppendEntries. Default 1,024.
+    pub batch_entries_max: usize,
+    /// The most bytes in one AppendEntries; a single larger command travels alone. Default 1 MiB.
+    pub batch_bytes_max: usize,
+    /// How many AppendEntries a replicator keeps under way to one follower. Default 8.
+    pub window_batches_max: usize,
+    /// How many bytes a replicator keeps under way to one follower. Default 8 MiB.
+    pub window_bytes_max: usize,
+    /// After how long without an answer a replicator is replaced, in milliseconds. Default 3,000.
+    pub replicator_silence_ms: u64,
+
+    /// The largest command, in bytes. Larger ones are refused before they are sent. Default 1 MiB.
+    pub command_bytes_max: usize,
+    /// How many proposals and queries may wait in front of a peer; beyond it they are answered
+    /// `Busy`. Default 65,536.
+    pub inbox_entries_max: usize,
+    /// How many bytes of them. Default 64 MiB.
+    pub inbox_bytes_max: usize,
+    /// How many entries a leader holds that are not committed yet; beyond it proposals are
+    /// answered `Busy`. Default 262,144.
+    pub uncommitted_entries_max: u64,
+    /// How many bytes of entries a peer holds that its machine has not applied yet. Beyond it a
+    /// leader answers `Busy`, and a follower refuses entries. Default 256 MiB.
+    pub unapplied_bytes_max: usize,
+    /// How long a client waits for the outcome of a proposal or query before it is `Unknown`, in
+    /// milliseconds. Default 5,000.
+    pub deadline_ms: u64,
+
+    /// How many messages a role takes in one turn before it writes and answers. Default 256.
+    pub turn_messages_max: usize,
+    /// How many bytes of entries a role takes in one turn. Default 1 MiB.
+    pub turn_bytes_max: usize,
+
+    /// A snapshot is taken when this many entries were applied since the last. Default 100,000.
+    pub snapshot_entries: u64,
+    /// A snapshot is taken when this many bytes of entries were applied since the last.
+    /// Default 64 MiB.
+    pub snapshot_bytes: usize,
+    /// How many entries stay in the log behind a snapshot, for followers that are a little
+    /// behind. Default 10,000.
+    pub trail_entries: u64,
+    /// How many bytes of a snapshot travel in one message. Default 128 KiB.
+    pub snapshot_chunk_bytes: usize,
+
+    /// How many client sessions a machine remembers; over it the longest unused goes. Default 10,000.
+    pub sessions_max: usize,
+    /// How many commands a client session keeps under way. Default 1,024.
+    pub session_window: usize,
+
+    /// How often the actors of a peer may be restarted without any progress of its commit or
+    /// applied index in between. Beyond it the peer stops. Default 16.
+    pub restarts_max: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            election_timeout_ms: 150..300,
+            heartbeat_ms: 50,
+            pre_vote: true,
+            batch_entries_max: 1_024,
+            batch_bytes_max: 1 << 20,
+            window_batches_max: 8,
+            window_bytes_max: 8 << 20,
+            replicator_silence_ms: 3_000,
+            command_bytes_max: 1 << 20,
+            inbox_entries_max: 65_536,
+            inbox_bytes_max: 64 << 20,
+            uncommitted_entries_max: 262_144,
+            unapplied_bytes_max: 256 << 20,
+            deadline_ms: 5_000,
+            turn_messages_max: 256,
+            turn_bytes_max: 1 << 20,
+            snapshot_entries: 100_000,
+            snapshot_bytes: 64 << 20,
+            trail_entries: 10_000,
+            snapshot_chunk_bytes: 128 << 10,
+            sessions_max: 10_000,
+            session_window: 1_024,
+            restarts_max: 16,
+        }
+    }
+}
+
+impl Config {
+    /// Checks that the values make sense together. Whoever starts a peer or a cluster calls it.
+    ///
+    /// # Errors
+    /// Names the first field that is off, what it is and what it may be.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let check = |field, holds: bool, rule| if holds { Ok(()) } else { Err(ConfigError { field, rule }) };
+        let election = &self.election_timeout_ms;
+        check("election_timeout_ms", election.start < election.end, "must be a range that is not empty")?;
+        check("heartbeat_ms", self.heartbeat_ms >= 1, "must be at least 1")?;
+        check(
+            "heartbeat_ms",
+            self.heartbeat_ms.saturating_mul(2) <= election.start,
+            "must be at most half of the shortest election timeout",
+        )?;
+        check(
+            "replicator_silence_ms",
+            self.replicator_silence_ms >= election.end,
+            "must be at least the longest election timeout",
+        )?;
+        check("trail_entries", self.trail_entries <= u64::MAX / 2, "must be at most half of the range")?;
+        for (field, limit) in [
+            ("batch_entries_max", self.batch_entries_max),
+            ("batch_bytes_max", self.batch_bytes_max),
+            ("window_batches_max", self.window_batches_max),
+            ("window_bytes_max", self.window_bytes_max),
+            ("command_bytes_max", self.command_bytes_max),
+            ("inbox_entries_max", self.inbox_entries_max),
+            ("inbox_bytes_max", self.inbox_bytes_max),
+            ("unapplied_bytes_max", self.unapplied_bytes_max),
+            ("turn_messages_max", self.turn_messages_max),
+            ("turn_bytes_max", self.turn_bytes_max),
+            ("snapshot_bytes", self.snapshot_bytes),
+            ("snapshot_chunk_bytes", self.snapshot_chunk_bytes),
+            ("sessions_max", self.sessions_max),
+            ("session_window", self.session_window),
+        ] {
+            check(field, limit >= 1, "must be at least 1")?;
+        }
+        for (field, limit) in [
+            ("uncommitted_entries_max", self.uncommitted_entries_max),
+            ("snapshot_entries", self.snapshot_entries),
+            ("deadline_ms", self.deadline_ms),
+        ] {
+            check(field, limit >= 1, "must be at least 1")?;
+        }
+        check("batch_entries_max", self.batch_entries_max <= u32::MAX as usize, "must fit in 32 bits")?;
+        check(
+            "inbox_bytes_max",
+            self.inbox_bytes_max >= self.command_bytes_max,
+            "must have room for the largest command",
+        )
+    }
+}

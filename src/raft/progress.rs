@@ -1,0 +1,245 @@
+//! One follower as its replicator sees it: the brain, without hands.
+//!
+//! At the tail entries are *pushed*: a follower that has everything so far gets each turn's slice at
+//! once. Behind the tail they are *pulled*: when an answer frees the window, the replicator asks its
+//! leader for what comes next. Slices it cannot use are dropped, not queued, so that a slow follower
+//! costs its window and no more.
+//!
+//! There are no retry timers. Behind the entries each heartbeat sends an empty slice whose `prev` is
+//! what was sent so far: if anything was lost the follower refuses it, and the replicator probes.
+
+use std::collections::VecDeque;
+
+use super::{
+    message::Slice,
+    types::{Index, Position},
+};
+use crate::config::Config;
+
+/// How a follower is spoken to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Where its log parts from ours is not known. One message at a time finds out.
+    Probe {
+        /// The end of the probe under way; `None`: none is.
+        asked: Option<Index>,
+    },
+    /// It has everything up to what was sent: entries flow, as many as the window holds.
+    Stream,
+    /// It lacks what the log no longer holds, and is being sent a snapshot.
+    Snapshot,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Nothing, until something happens.
+    Wait,
+    /// Ask the leader for entries from here on; `None`: it should say where to begin.
+    Pull(Option<Index>),
+}
+
+/// One message under way.
+#[derive(Debug)]
+struct Flight {
+    end: Index,
+    bytes: usize,
+}
+
+/// What a replicator knows of its follower.
+#[derive(Debug)]
+pub struct Progress {
+    mode: Mode,
+    /// Up to where the logs are known to match. Only ever rises.
+    matched: Index,
+    /// The end of what was sent: what follows is the `prev` of the next message.
+    sent: Position,
+    /// The end of the leader's log, as far as it told.
+    tail: Index,
+    /// Messages with entries under way, oldest first.
+    flights: VecDeque<Flight>,
+    flying_bytes: usize,
+    /// Whether the leader was asked for entries and has not answered.
+    pulling: bool,
+    batches_max: usize,
+    bytes_max: usize,
+}
+
+impl Progress {
+    /// A follower of which nothing is known.
+    pub fn new(config: &Config) -> Progress {
+        Progress {
+            mode: Mode::Probe { asked: None },
+            matched: Index(0),
+            sent: Position::ZERO,
+            tail: Index(0),
+            flights: VecDeque::new(),
+            flying_bytes: 0,
+            pulling: false,
+            batches_max: config.window_batches_max,
+            bytes_max: config.window_bytes_max,
+        }
+    }
+
+    /// How the follower is spoken to.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The end of what was sent.
+    pub fn sent(&self) -> Position {
+        self.sent
+    }
+
+    /// Up to where the logs are known to match.
+    pub fn matched(&self) -> Index {
+        self.matched
+    }
+
+    /// Whether one more message fits into the window. One always does.
+    fn has_room(&self) -> bool {
+        self.flights.is_empty()
+            || (self.flights.len() < self.batches_max && self.flying_bytes < self.bytes_max)
+    }
+
+    fn fly(&mut self, slice: &Slice) {
+        self.sent = slice.end();
+        self.tail = self.tail.max(self.sent.index);
+        if !slice.batches.is_empty() {
+            let flight = Flight { end: self.sent.index, bytes: slice.weight() };
+            self.flying_bytes += flight.bytes;
+            self.flights.push_back(flight);
+        }
+    }
+
+    fn land(&mut self, upto: Index) {
+        while self.flights.front().is_some_and(|flight| flight.end <= upto) {
+            self.flying_bytes -= self.flights.pop_front().map_or(0, |flight| flight.bytes);
+        }
+    }
+
+    fn clear_window(&mut self) {
+        self.flights.clear();
+        self.flying_bytes = 0;
+        self.pulling = false;
+    }
+
+    fn probe(&mut self) {
+        self.mode = Mode::Probe { asked: None };
+        self.clear_window();
+    }
+
+    /// A turn's new entries are there. `true`: send them now. The first ones that a replicator sees
+    /// are its probe.
+    pub fn offer(&mut self, slice: &Slice) -> bool {
+        self.tail = slice.end().index;
+        let fits = match self.mode {
+            Mode::Stream => slice.prev == self.sent && self.has_room() && !self.pulling,
+            Mode::Probe { asked } => {
+                let fits = asked.is_none() && !self.pulling;
+                if fits {
+                    self.mode = Mode::Probe { asked: Some(slice.end().index) };
+                }
+                fits
+            }
+            Mode::Snapshot => false,
+        };
+        if fits {
+            self.fly(slice);
+        }
+        fits
+    }
+
+    /// The leader gave entries whose `prev` the follower is known to hold: they are to be sent.
+    pub fn feed(&mut self, slice: &Slice) {
+        self.pulling = false;
+        if self.mode != Mode::Stream {
+            self.clear_window();
+            self.mode = Mode::Stream;
+        }
+        self.fly(slice);
+    }
+
+    /// The leader gave an empty slice, to find out whether the follower holds its `prev`: it is to
+    /// be sent.
+    pub fn ask(&mut self, slice: &Slice) {
+        self.clear_window();
+        self.mode = Mode::Probe { asked: Some(slice.end().index) };
+        self.sent = slice.end();
+    }
+
+    /// The leader can only give a snapshot.
+    pub fn begin_snapshot(&mut self) {
+        self.clear_window();
+        self.mode = Mode::Snapshot;
+    }
+
+    /// The follower's log is the snapshot's now.
+    pub fn installed(&mut self, at: Position) -> Step {
+        self.clear_window();
+        self.mode = Mode::Stream;
+        self.sent = at;
+        self.tail = self.tail.max(at.index);
+        self.on_matched(at.index)
+    }
+
+    /// The follower accepted: the logs match up to here.
+    pub fn on_matched(&mut self, index: Index) -> Step {
+        self.matched = self.matched.max(index);
+        self.land(index);
+        if let Mode::Probe { asked: Some(asked) } = self.mode
+            && index >= asked
+        {
+            self.mode = Mode::Stream;
+        }
+        self.pull_if_behind()
+    }
+
+    fn pull_if_behind(&mut self) -> Step {
+        if self.mode == Mode::Stream && self.sent.index < self.tail && self.has_room() && !self.pulling {
+            self.pulling = true;
+            return Step::Pull(Some(self.sent.index.next()));
+        }
+        Step::Wait
+    }
+
+    /// The follower refused entries behind `prev`. `true`: the leader has to say where to look next.
+    /// `false`: an old refusal of what is known to match by now.
+    pub fn on_refused(&mut self, prev: Index) -> bool {
+        if prev <= self.matched || self.mode == Mode::Snapshot {
+            return false;
+        }
+        self.probe();
+        self.pulling = true;
+        true
+    }
+
+    /// The follower can take no entries now: the next heartbeat tries again.
+    pub fn on_backlog(&mut self) {
+        if self.mode != Mode::Snapshot {
+            self.probe();
+        }
+    }
+
+    /// A heartbeat: in `Stream` the replicator checks what it has sent; in `Probe` what was under way
+    /// is taken for lost, and the leader says where to begin anew.
+    pub fn beat(&mut self) -> Step {
+        match self.mode {
+            Mode::Stream if self.pulling => {
+                self.pulling = false;
+                self.pull_if_behind()
+            }
+            Mode::Stream | Mode::Snapshot => Step::Wait,
+            Mode::Probe { .. } => {
+                self.probe();
+                self.pulling = true;
+                Step::Pull(None)
+            }
+        }
+    }
+
+    /// Whether something was sent that no answer has confirmed.
+    pub fn is_unconfirmed(&self) -> bool {
+        self.mode == Mode::Stream && self.sent.index > self.matched
+    }
+}
