@@ -284,8 +284,9 @@ impl Leader {
     /// The log that follows the snapshot stays while the follower takes it in, as long as it lives.
     fn send_snapshot(&mut self, to: PeerId, out: &mut Outbox<Order>) {
         let (now_ms, base) = (self.state.now_ms, self.state.log().base().index);
+        let silence_ms = self.state.config().replicator_silence_ms;
         if let Some(view) = self.views.get_mut(&to) {
-            view.pinned = (now_ms < view.renew_ms).then_some(base);
+            view.pinned = (now_ms < view.heard_ms + silence_ms).then_some(base);
         }
         out.early.push(Order::SendSnapshot(to));
     }

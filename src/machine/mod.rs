@@ -1,0 +1,70 @@
+//! What is replicated: state machines, in three forms.
+//!
+//! A closure for the simplest ([`closure`]), one trait for the rest ([`StateMachine`]), and an
+//! actor of your own if you want one (`actor::custom`). Below this room everything is bytes: a [`Codec`]
+//! turns commands, answers, queries and responses into them.
+
+use std::io::{self, Read};
+
+pub mod closure;
+pub mod codec;
+pub mod envelope;
+pub mod erased;
+pub mod kv;
+pub mod session;
+
+pub use codec::{Codec, CodecError, Raw};
+
+use crate::{raft::Position, storage::SnapshotWriter};
+
+/// A deterministic state machine: the same commands in the same order lead to the same state and
+/// the same answers, on every peer. No clock, no chance, no I/O in `apply`.
+pub trait StateMachine: Send + 'static {
+    /// What changes the state.
+    type Command: Codec;
+    /// What a command is answered.
+    type Answer: Codec;
+    /// A question that changes nothing.
+    type Query: Codec;
+    /// What a query is answered.
+    type Response: Codec;
+
+    /// Applies one command. Commands come in the order of the log, each once.
+    ///
+    /// A panic here is a crash of the machine's actor: it is rebuilt from the last snapshot, and
+    /// the same command is tried once more. If it fails again the peer is *poisoned* at this entry.
+    fn apply(&mut self, at: Position, command: Self::Command) -> Self::Answer;
+
+    /// Answers a question from the present state.
+    fn query(&self, query: Self::Query) -> Self::Response;
+
+    /// Takes a cheap view of the present state, which is written on another thread while the
+    /// machine goes on.
+    fn snapshot(&self) -> SnapshotWriter;
+
+    /// Replaces the state by what [`StateMachine::snapshot`] wrote.
+    ///
+    /// # Errors
+    /// It can't be read: the peer stops.
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()>;
+}
+
+/// The four types in which clients and a machine speak to each other. Every [`StateMachine`] has
+/// them; an actor in a machine's place names them itself.
+pub trait Interface: Send + 'static {
+    /// What changes the state.
+    type Command: Codec;
+    /// What a command is answered.
+    type Answer: Codec;
+    /// A question that changes nothing.
+    type Query: Codec;
+    /// What a query is answered.
+    type Response: Codec;
+}
+
+impl<M: StateMachine> Interface for M {
+    type Command = M::Command;
+    type Answer = M::Answer;
+    type Query = M::Query;
+    type Response = M::Response;
+}

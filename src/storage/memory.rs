@@ -1,0 +1,3 @@
+//! (to be written)
+/// x
+pub struct MemoryDisk;

@@ -1,0 +1,73 @@
+//! Who hears it: the ports through which peers reach each other.
+//!
+//! A message leaves through a [`Link`] and arrives at a [`Postbox`]. Its answer comes back through
+//! the [`Reply`] port inside it. A transport never fails: it is only silent, and whoever waits for
+//! an answer must be able to do without it.
+
+use std::sync::Arc;
+
+pub mod faults;
+pub mod local;
+
+use crate::raft::{AppendEntries, InstallSnapshot, MessageKind, PeerId, PreVote, RequestVote, TimeoutNow};
+
+/// A request from one peer to another.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum Rpc {
+    PreVote(PreVote),
+    RequestVote(RequestVote),
+    AppendEntries(AppendEntries),
+    InstallSnapshot(InstallSnapshot),
+    TimeoutNow(TimeoutNow),
+}
+
+impl Rpc {
+    /// What it is.
+    pub fn kind(&self) -> MessageKind {
+        match self {
+            Rpc::PreVote(_) => MessageKind::PreVote,
+            Rpc::RequestVote(_) => MessageKind::RequestVote,
+            Rpc::AppendEntries(rpc) if rpc.slice.batches.is_empty() => MessageKind::Heartbeat,
+            Rpc::AppendEntries(_) => MessageKind::AppendEntries,
+            Rpc::InstallSnapshot(_) => MessageKind::InstallSnapshot,
+            Rpc::TimeoutNow(_) => MessageKind::TimeoutNow,
+        }
+    }
+
+    /// What it says, in brief: positions and lengths, never a payload.
+    pub fn brief(&self) -> String {
+        match self {
+            Rpc::PreVote(rpc) => format!("term={} last={}", rpc.term, rpc.last),
+            Rpc::RequestVote(rpc) => {
+                let transfer = if rpc.transfer { " transfer" } else { "" };
+                format!("term={} last={}{transfer}", rpc.term, rpc.last)
+            }
+            Rpc::AppendEntries(rpc) => format!("term={} {}", rpc.term, rpc.slice),
+            Rpc::InstallSnapshot(rpc) => {
+                let end = rpc.offset + rpc.data.len() as u64;
+                format!("term={} at={} bytes={}..{end}/{}", rpc.term, rpc.meta.at, rpc.offset, rpc.meta.bytes)
+            }
+            Rpc::TimeoutNow(rpc) => format!("term={}", rpc.term),
+        }
+    }
+}
+
+/// One way from one peer to another.
+pub trait Link: Send + Sync {
+    /// Sends a message. It arrives, or it does not.
+    fn send(&self, rpc: Rpc);
+}
+
+/// What carries messages between the peers of a cluster.
+pub trait Transport: Send + Sync {
+    /// The way from `from` to `to`.
+    fn link(&self, from: PeerId, to: PeerId) -> Arc<dyn Link>;
+}
+
+/// Where a peer takes its messages.
+pub trait Postbox: Send + Sync {
+    /// A message has arrived.
+    fn deliver(&self, rpc: Rpc);
+}
