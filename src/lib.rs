@@ -1,7 +1,7 @@
 //! Raft consensus as supervised, message-passing actors.
-#![deny(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+pub mod actor;
 pub mod config;
 pub mod error;
 pub mod machine;

@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -93,6 +94,12 @@ impl Hub {
     /// Milliseconds since the cluster began.
     pub fn now_ms(&self) -> u64 {
         self.start.elapsed().as_millis() as u64
+    }
+
+    /// The instant at which the cluster is this many milliseconds old.
+    pub fn instant(&self, ms: u64) -> Instant {
+        // A century is beyond any deadline, and within the range of any clock.
+        self.start + Duration::from_millis(ms.min(100 * 365 * 24 * 3_600_000))
     }
 
     fn report(&self, peer: PeerId, present: &Present, event: Event) {

@@ -122,6 +122,15 @@ impl Leader {
         AnyRole::Follower(Follower::new(self.state))
     }
 
+    /// Each follower: up to where its log matches, for how many milliseconds it has been silent, and
+    /// whether its machine applies.
+    pub fn followers(&self) -> impl Iterator<Item = (PeerId, Index, u64, bool)> {
+        let now_ms = self.state.now_ms;
+        self.views
+            .iter()
+            .map(move |(&peer, view)| (peer, view.matched, now_ms.saturating_sub(view.heard_ms), view.healthy))
+    }
+
     /// Check-quorum (thesis §6.2): a quorum answered within the longest election timeout.
     fn hears_quorum(&self) -> bool {
         let (me, now_ms) = (self.state.id(), self.state.now_ms);

@@ -1,0 +1,177 @@
+//! What a peer last published of itself: read by anybody, at any time, without asking an actor.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
+
+use crate::raft::{Index, PeerId, Position, Role, RoleKind, State, Term};
+
+/// The published figures of one peer. Written by its actors, each figure by one of them.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    leader: AtomicU64,
+    last_term: AtomicU64,
+    last_index: AtomicU64,
+    commit: AtomicU64,
+    log_base: AtomicU64,
+    violations: AtomicU64,
+    /// Written by the machine.
+    applied: AtomicU64,
+    /// The entries the machine is applying right now; `0` is none. Outlives it, so that its parent
+    /// knows at which entry it fell.
+    applying: AtomicU64,
+    applying_last: AtomicU64,
+    snapshot: AtomicU64,
+    poisoned: AtomicU64,
+    /// Whether a sync is under way.
+    syncing: AtomicBool,
+    /// As the leader last saw them, at its last heartbeat.
+    followers: Mutex<Vec<FollowerStatus>>,
+}
+
+/// One follower as its leader last saw it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct FollowerStatus {
+    /// Who it is.
+    pub peer: PeerId,
+    /// Up to where its log is known to be the leader's.
+    pub matched: Index,
+    /// How many of the leader's entries it lacks, as far as is known.
+    pub lag: u64,
+    /// How long it has not answered, in milliseconds.
+    pub silent_ms: u64,
+    /// Whether its machine applies what is committed.
+    pub healthy: bool,
+}
+
+/// How a peer does, as it last published it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct PeerStatus {
+    /// Who it is.
+    pub peer: PeerId,
+    /// Whether it runs.
+    pub up: bool,
+    /// Its role; `None` while it is down or recovers.
+    pub role: Option<RoleKind>,
+    /// Its term.
+    pub term: Term,
+    /// Who leads, as far as it knows.
+    pub leader: Option<PeerId>,
+    /// The end of its log.
+    pub last: Position,
+    /// Its commit index.
+    pub commit: Index,
+    /// The last entry its machine has applied.
+    pub applied: Index,
+    /// The last entry that its latest snapshot covers.
+    pub snapshot: Index,
+    /// The last entry that is gone from the front of its log.
+    pub compacted: Index,
+    /// The entry that its machine can't apply, if it stands still.
+    pub poisoned: Option<Index>,
+    /// How often another peer broke the protocol towards it, since its role was last rebuilt.
+    pub violations: u64,
+    /// If it leads: its followers.
+    pub followers: Vec<FollowerStatus>,
+}
+
+impl Gauges {
+    /// The role publishes what changed in a turn.
+    pub fn publish<R: Role>(&self, role: &R) {
+        let state: &State = role.state();
+        let last = state.log().last();
+        self.leader.store(role.leader().map_or(0, |leader| leader.0), Relaxed);
+        self.last_term.store(last.term.0, Relaxed);
+        self.last_index.store(last.index.0, Relaxed);
+        self.commit.store(state.commit().0, Relaxed);
+        self.log_base.store(state.log().base().index.0, Relaxed);
+        self.violations.store(state.violations(), Relaxed);
+    }
+
+    /// The leader publishes its followers; anybody else that it has none.
+    pub fn publish_followers(&self, followers: Vec<FollowerStatus>) {
+        *self.followers.lock().unwrap_or_else(PoisonError::into_inner) = followers;
+    }
+
+    /// The machine has applied everything up to here.
+    pub fn set_applied(&self, applied: Index) {
+        self.applied.store(applied.0, Relaxed);
+    }
+
+    /// The last entry the machine has applied.
+    pub fn applied(&self) -> Index {
+        Index(self.applied.load(Relaxed))
+    }
+
+    /// The machine begins with these entries, or is done.
+    pub fn set_applying(&self, entries: Option<(Index, Index)>) {
+        let (first, last) = entries.unwrap_or_default();
+        self.applying_last.store(last.0, Relaxed);
+        self.applying.store(first.0, Relaxed);
+    }
+
+    /// The entries the machine is applying.
+    pub fn applying(&self) -> Option<(Index, Index)> {
+        let first = Index(self.applying.load(Relaxed));
+        (first > Index(0)).then(|| (first, Index(self.applying_last.load(Relaxed))))
+    }
+
+    /// A snapshot is in force.
+    pub fn set_snapshot(&self, at: Index) {
+        self.snapshot.fetch_max(at.0, Relaxed);
+    }
+
+    /// The last entry that a snapshot covers.
+    pub fn snapshot(&self) -> Index {
+        Index(self.snapshot.load(Relaxed))
+    }
+
+    /// The machine stands still, or applies again.
+    pub fn set_poisoned(&self, poisoned: Option<Index>) {
+        self.poisoned.store(poisoned.map_or(0, |index| index.0), Relaxed);
+    }
+
+    /// A sync begins or ends.
+    pub fn set_syncing(&self, syncing: bool) {
+        self.syncing.store(syncing, Relaxed);
+    }
+
+    /// Whether a sync is under way.
+    pub fn is_syncing(&self) -> bool {
+        self.syncing.load(Relaxed)
+    }
+
+    /// The commit index that was last published.
+    pub fn commit(&self) -> Index {
+        Index(self.commit.load(Relaxed))
+    }
+
+    /// Something that rises whenever the peer gets on.
+    pub fn progress(&self) -> u64 {
+        self.commit().0.saturating_add(self.applied().0)
+    }
+
+    /// Everything at once.
+    pub fn status(&self, peer: PeerId, up: bool, role: Option<RoleKind>, term: Term) -> PeerStatus {
+        let id = |value: u64| (value > 0).then_some(value);
+        let followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        PeerStatus {
+            peer,
+            up,
+            role,
+            term,
+            leader: id(self.leader.load(Relaxed)).map(PeerId),
+            last: Position::new(self.last_term.load(Relaxed), self.last_index.load(Relaxed)),
+            commit: self.commit(),
+            applied: self.applied(),
+            snapshot: self.snapshot(),
+            compacted: Index(self.log_base.load(Relaxed)),
+            poisoned: id(self.poisoned.load(Relaxed)).map(Index),
+            violations: self.violations.load(Relaxed),
+            followers,
+        }
+    }
+}

@@ -1,0 +1,600 @@
+//! The machine of a peer: applies what is committed, answers, keeps client sessions, takes snapshots.
+//!
+//! It alone knows sessions: below it a command is bytes. Entries come in order, each once, whatever
+//! happens around it: what it has applied already it skips, and what comes after a gap it leaves,
+//! for then it has asked its peer for everything it lacks.
+//!
+//! A batch goes through in three steps: *plan* (what is each entry, has its session seen it), *run*
+//! (the user's machine, in this actor or in one of its own), *complete* (remember answers, tell
+//! those who wait).
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io::Write,
+    panic::resume_unwind,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::{
+    custom::{Engine, Ran, Soon},
+    parts::Parts,
+    peer::{Healed, Peer},
+    role_actor::Deliver,
+    storage::DiskFailed,
+    supervision::{ChildDown, End},
+};
+use crate::{
+    machine::{
+        envelope::Envelope,
+        session::{Admission, SessionId, Sessions},
+    },
+    raft::*,
+    storage::{SnapshotStore, StorageError, Wait},
+};
+
+/// Makes the machine of a peer: at start, and again whenever it fell.
+pub trait MachineFactory: Send + Sync + 'static {
+    /// A machine that has applied nothing.
+    fn build(&self, peer: PeerId) -> Engine;
+}
+
+/// A question, to be answered from the present state.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Ask(pub Query);
+
+/// Takes a snapshot now; answered with the index it covers.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SaveNow(pub Port);
+
+/// Clients that were adopted long enough ago have stopped waiting.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct DropOrphans;
+
+/// A new role is in office, which may have more for the machine.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Resume;
+
+/// The machine actor.
+pub struct MachineActor {
+    parts: Arc<Parts>,
+    engine: Engine,
+    snapshots: Arc<dyn SnapshotStore>,
+    peer: Addr<Peer>,
+    sessions: Sessions,
+    /// The last entry applied. Only ever rises, but for a rebuild.
+    applied: Position,
+    membership: Arc<Membership>,
+    /// Clients whose leader stepped down; by index, with the term in which they proposed.
+    orphans: BTreeMap<Index, (Term, Port)>,
+    /// Queries that wait for an index.
+    reads: VecDeque<(Index, Vec<Query>)>,
+    /// Entries up to here are run one by one: one of them made the machine fall.
+    careful_upto: Index,
+    /// The entry that can't be applied.
+    poisoned: Option<Index>,
+    /// Applied since the last snapshot.
+    entries_since: u64,
+    bytes_since: usize,
+    /// Whether a snapshot is being written, and who waits for it.
+    saving: bool,
+    savers: Vec<Port>,
+    /// The user's machine has fallen, and this actor is about to.
+    fallen: bool,
+}
+
+/// A run of planned entries.
+#[derive(Default)]
+struct Chunk {
+    last: Position,
+    steps: Vec<(Term, Step)>,
+    weight: usize,
+}
+
+/// What becomes of one entry.
+enum Step {
+    /// Nothing has to be run.
+    Settled(Outcome),
+    /// The user's machine runs it; its answer is remembered for this session, if any.
+    Run(Option<(SessionId, u64)>),
+}
+
+/// The clients that wait for entries of one `Apply`, in order.
+struct Waiters {
+    groups: VecDeque<(Term, Index, std::vec::IntoIter<Port>)>,
+}
+
+impl Waiters {
+    fn new(waiting: Vec<Waiting>) -> Waiters {
+        let groups = waiting.into_iter().map(|group| (group.term, group.first, group.ports.into_iter()));
+        Waiters { groups: groups.collect() }
+    }
+
+    /// The client that waits for `index`. Those of earlier entries were passed over: their ports,
+    /// dropped, say that nobody knows.
+    fn take(&mut self, index: Index) -> Option<Port> {
+        while let Some((_, next, ports)) = self.groups.front_mut() {
+            if *next > index {
+                return None;
+            }
+            let port = ports.nth(index.since(*next) as usize);
+            *next = index.next();
+            if ports.len() == 0 {
+                self.groups.pop_front();
+            }
+            if port.is_some() {
+                return port;
+            }
+        }
+        None
+    }
+
+    fn into_waiting(self) -> Vec<Waiting> {
+        let groups = self.groups.into_iter();
+        groups.map(|(term, first, ports)| Waiting { term, first, ports: ports.collect() }).collect()
+    }
+
+    /// Everybody who still waits, by index.
+    fn rest(self) -> impl Iterator<Item = (Index, Term, Port)> {
+        self.groups
+            .into_iter()
+            .flat_map(|(term, next, ports)| (next.0..).map(Index).zip(ports).map(move |(index, port)| (index, term, port)))
+    }
+}
+
+impl MachineActor {
+    /// A machine that is about to be restored from the latest snapshot.
+    pub fn new(
+        parts: Arc<Parts>,
+        engine: Engine,
+        snapshots: Arc<dyn SnapshotStore>,
+        peer: Addr<Peer>,
+        careful_upto: Option<Index>,
+        poisoned: Option<Index>,
+    ) -> MachineActor {
+        let config = &parts.identity.config;
+        let sessions = Sessions::new(config.sessions_max, config.session_window);
+        MachineActor {
+            sessions,
+            engine,
+            snapshots,
+            peer,
+            applied: Position::ZERO,
+            membership: Arc::default(),
+            orphans: BTreeMap::new(),
+            reads: VecDeque::new(),
+            careful_upto: careful_upto.unwrap_or_default(),
+            poisoned,
+            entries_since: 0,
+            bytes_since: 0,
+            saving: false,
+            savers: Vec::new(),
+            fallen: false,
+            parts,
+        }
+    }
+
+    /// Goes on with `then` once the user's machine has answered; nothing else is done before. If it
+    /// has fallen nothing is done at all: [`ChildDown`] is about to say how.
+    fn when_run<T: 'static>(
+        &mut self,
+        soon: Soon<T>,
+        ctx: &mut Context<Self>,
+        then: impl FnOnce(&mut Self, T, &mut Context<Self>) + 'static,
+    ) {
+        let finish = |actor: &mut Self, value: Option<T>, ctx: &mut Context<Self>| match value {
+            Some(value) => then(actor, value, ctx),
+            None => actor.fallen = true,
+        };
+        match soon {
+            Soon::Now(value) => finish(self, value, ctx),
+            Soon::Later(future) => {
+                ctx.wait(future.into_actor(self).map(move |value, actor, ctx| finish(actor, value, ctx)))
+            }
+        }
+    }
+
+    // Apply: plan, run, complete.
+
+    fn apply(&mut self, batches: SmallVec<[Batch; 2]>, waiting: Vec<Waiting>, ctx: &mut Context<Self>) {
+        let mut waiters = Waiters::new(waiting);
+        let stop = self.poisoned.unwrap_or(Index(u64::MAX));
+        let next = self.applied.index.next();
+        let reachable = batches.first().is_some_and(|batch| batch.first() <= next) && next < stop;
+        match self.plan(&batches, stop).filter(|_| reachable) {
+            Some((chunk, jobs)) => {
+                let rest = batches.iter().filter_map(|batch| batch.within(chunk.last.index.next(), batch.last().index));
+                let rest = rest.collect();
+                self.run(chunk, jobs, waiters, rest, ctx);
+            }
+            None => {
+                // Nothing to do yet, or ever: who waits is told when the entry comes.
+                while waiters.take(self.applied.index).is_some() {}
+                self.adopt(waiters.rest(), ctx);
+            }
+        }
+    }
+
+    /// Says of each entry what it is. Stops before an entry that has to be run on its own, and before
+    /// a repeat of what is only about to be run.
+    fn plan(&mut self, batches: &[Batch], stop: Index) -> Option<(Chunk, Vec<(Position, Bytes)>)> {
+        let mut chunk = Chunk::default();
+        let mut jobs = Vec::new();
+        for (at, command) in batches.iter().flat_map(Batch::entries) {
+            if at.index <= self.applied.index {
+                continue;
+            }
+            let job = jobs.last().map_or(Index(u64::MAX), |(job, _): &(Position, Bytes)| job.index);
+            let alone = job <= self.careful_upto && self.engine.runs_batches();
+            if at.index >= stop || alone {
+                break;
+            }
+            let Some(step) = self.step(at, command, &chunk, &mut jobs) else { break };
+            chunk.steps.push((at.term, step));
+            chunk.last = at;
+            chunk.weight += command.weight();
+        }
+        (!chunk.steps.is_empty()).then_some((chunk, jobs))
+    }
+
+    fn step(&mut self, at: Position, command: &Command, chunk: &Chunk, jobs: &mut Vec<(Position, Bytes)>) -> Option<Step> {
+        let bytes = match command {
+            Command::Noop => return Some(Step::Settled(Outcome::Applied(Bytes::new()))),
+            Command::Membership(membership) => {
+                self.membership = membership.clone();
+                return Some(Step::Settled(Outcome::Applied(Bytes::new())));
+            }
+            Command::Data(bytes) => bytes,
+        };
+        let settled = match Envelope::parse(bytes.clone()) {
+            Err(_) => Outcome::Rejected,
+            Ok(Envelope::Plain(command)) => {
+                jobs.push((at, command));
+                return Some(Step::Run(None));
+            }
+            Ok(Envelope::Open { session }) => {
+                let last = self.sessions.open(session, at.index);
+                Outcome::Applied(Bytes::copy_from_slice(&last.to_le_bytes()))
+            }
+            Ok(Envelope::Close { session }) => {
+                self.sessions.close(session);
+                Outcome::Applied(Bytes::new())
+            }
+            Ok(Envelope::Command { session, sequence, lowest, command }) => {
+                match self.sessions.admit(session, sequence, lowest, at.index) {
+                    Admission::Apply => {
+                        jobs.push((at, command));
+                        return Some(Step::Run(Some((session, sequence))));
+                    }
+                    // Its answer is not known yet: it will be when this chunk is complete.
+                    Admission::Pending if !chunk.steps.is_empty() => return None,
+                    Admission::Pending | Admission::Forgotten => Outcome::Unknown,
+                    Admission::Repeat(outcome) => outcome,
+                    Admission::Gap { expected } => Outcome::Gap { expected },
+                    Admission::Expired => Outcome::SessionExpired,
+                }
+            }
+        };
+        Some(Step::Settled(settled))
+    }
+
+    fn run(
+        &mut self,
+        chunk: Chunk,
+        jobs: Vec<(Position, Bytes)>,
+        waiters: Waiters,
+        rest: SmallVec<[Batch; 2]>,
+        ctx: &mut Context<Self>,
+    ) {
+        let gauges = self.parts.gauges.clone();
+        let ran = self.engine.run(jobs, |first, last| gauges.set_applying(Some((first, last))));
+        self.when_run(ran, ctx, move |actor, ran, ctx| {
+            actor.parts.gauges.set_applying(None);
+            let waiters = actor.complete(chunk, ran, waiters);
+            actor.after_apply(ctx);
+            if rest.is_empty() {
+                actor.adopt(waiters.rest(), ctx);
+            } else {
+                // What had to wait for its turn: before anything that came later.
+                actor.apply(rest, waiters.into_waiting(), ctx);
+            }
+        });
+    }
+
+    /// Remembers the answers, and tells those who wait for them.
+    fn complete(&mut self, chunk: Chunk, ran: Vec<Ran>, mut waiters: Waiters) -> Waiters {
+        let first = self.applied.index.next();
+        let mut ran = ran.into_iter();
+        let entries = chunk.steps.len() as u64;
+        for (index, (term, step)) in (first.0..).map(Index).zip(chunk.steps) {
+            let outcome = match step {
+                Step::Settled(outcome) => outcome,
+                Step::Run(session) => {
+                    let outcome = match ran.next() {
+                        Some(Ok(answer)) => Outcome::Applied(answer),
+                        _ => Outcome::Rejected,
+                    };
+                    if let Some((session, sequence)) = session {
+                        self.sessions.record(session, sequence, &outcome);
+                    }
+                    outcome
+                }
+            };
+            self.answer(index, term, outcome, &mut waiters);
+        }
+        self.applied = chunk.last;
+        self.entries_since += entries;
+        self.bytes_since += chunk.weight;
+        self.parts.gauges.set_applied(self.applied.index);
+        let last = self.applied.index;
+        self.parts.witness.note(|| Event::Applied { first, last, why: Why::WasCommitted });
+        waiters
+    }
+
+    fn answer(&mut self, index: Index, term: Term, outcome: Outcome, waiters: &mut Waiters) {
+        if !self.orphans.is_empty()
+            && let Some((proposed, port)) = self.orphans.remove(&index)
+        {
+            // Another leader's entry took the place of what was proposed: it certainly never happened.
+            port.answer(if proposed == term { outcome.clone() } else { Outcome::Lost });
+        }
+        if let Some(port) = waiters.take(index) {
+            port.answer(outcome);
+        }
+    }
+
+    /// Keeps clients until their entries come by. Those whose entries have been passed already can
+    /// only be told that nobody knows.
+    fn adopt(&mut self, clients: impl IntoIterator<Item = (Index, Term, Port)>, ctx: &mut Context<Self>) {
+        let had_none = self.orphans.is_empty();
+        for (index, term, port) in clients {
+            if index > self.applied.index {
+                self.orphans.insert(index, (term, port));
+            }
+        }
+        if had_none && !self.orphans.is_empty() {
+            let patience = Duration::from_millis(self.parts.identity.config.deadline_ms);
+            ctx.notify_later(DropOrphans, patience);
+        }
+    }
+
+    fn after_apply(&mut self, ctx: &mut Context<Self>) {
+        while let Some((index, _)) = self.reads.front()
+            && *index <= self.applied.index
+            && let Some((_, queries)) = self.reads.pop_front()
+        {
+            self.answer_queries(queries, ctx);
+        }
+        let config = &self.parts.identity.config;
+        if self.entries_since >= config.snapshot_entries || self.bytes_since >= config.snapshot_bytes {
+            self.save(Why::Policy, ctx);
+        }
+        if let Some(index) = self.poisoned.filter(|&index| index == self.applied.index.next()) {
+            self.give_up_reads(index);
+        }
+    }
+
+    // Queries.
+
+    fn answer_queries(&mut self, queries: Vec<Query>, ctx: &mut Context<Self>) {
+        for Query { question, port } in queries {
+            match self.engine.query(question) {
+                Soon::Now(Some(ran)) => port.answer(ran.map_or(Outcome::Rejected, Outcome::Applied)),
+                Soon::Now(None) => {
+                    let what = "a query made the machine panic; it was not answered".to_string();
+                    self.parts.witness.note(|| Event::Warned { what, why: Why::Panicked });
+                }
+                Soon::Later(answer) => {
+                    // Its mailbox keeps the order: what was applied before is seen.
+                    ctx.spawn(answer.into_actor(self).map(move |ran, _, _| {
+                        if let Some(ran) = ran {
+                            port.answer(ran.map_or(Outcome::Rejected, Outcome::Applied));
+                        }
+                    }));
+                }
+            }
+        }
+    }
+
+    fn give_up_reads(&mut self, index: Index) {
+        for query in self.reads.drain(..).flat_map(|(_, queries)| queries) {
+            query.port.answer(Outcome::Poisoned { index });
+        }
+    }
+
+    // Snapshots.
+
+    /// Takes a view and has it written while the machine goes on.
+    fn save(&mut self, why: Why, ctx: &mut Context<Self>) {
+        if self.saving || self.applied == Position::ZERO {
+            return;
+        }
+        self.saving = true;
+        (self.entries_since, self.bytes_since) = (0, 0);
+        let view = self.engine.view();
+        self.when_run(view, ctx, move |actor, view, ctx| {
+            let at = actor.applied;
+            actor.parts.witness.note(|| Event::SnapshotBegun { at, why });
+            let sessions = actor.sessions.clone();
+            let writer = Box::new(move |into: &mut dyn Write| {
+                sessions.write_to(into)?;
+                view(into)
+            });
+            match actor.snapshots.save(at, actor.membership.clone(), writer) {
+                Wait::Now(saved) => actor.saved(saved, why),
+                Wait::Later(saved) => {
+                    ctx.spawn(saved.into_actor(actor).map(move |saved, actor, _| actor.saved(saved, why)));
+                }
+            }
+        });
+    }
+
+    fn saved(&mut self, saved: Result<Arc<SnapshotMeta>, StorageError>, why: Why) {
+        self.saving = false;
+        match saved {
+            Ok(meta) => {
+                let (at, bytes) = (meta.at, meta.bytes);
+                self.parts.gauges.set_snapshot(at.index);
+                self.parts.witness.note(|| Event::SnapshotTaken { at, bytes, why });
+                self.peer.do_send(Deliver(Snapshotted { at }));
+                let answer = Bytes::copy_from_slice(&at.index.0.to_le_bytes());
+                self.savers.drain(..).for_each(|port| port.answer(Outcome::Applied(answer.clone())));
+            }
+            Err(error) => {
+                // The log stays as it is, and the next snapshot is tried when it is due.
+                self.savers.clear();
+                let what = format!("a snapshot was not taken: {error}");
+                self.parts.witness.note(|| Event::Warned { what, why: Why::DiskFailed });
+            }
+        }
+    }
+
+    /// Begins anew from the latest snapshot, if it is ahead of what is applied.
+    fn restore(&mut self, ctx: &mut Context<Self>) {
+        let Some(meta) = self.snapshots.latest().filter(|meta| meta.at.index > self.applied.index) else {
+            return self.restored(ctx);
+        };
+        let opened = self.snapshots.open(meta.at).map_err(|error| error.to_string());
+        let read = opened.and_then(|mut snapshot| {
+            let sessions = Sessions::read_from(&mut snapshot, self.sessions_max(), self.session_window());
+            sessions.map(|sessions| (sessions, snapshot)).map_err(|error| error.to_string())
+        });
+        let (sessions, snapshot) = match read {
+            Ok(read) => read,
+            Err(cause) => return self.stand_down(meta.at, &cause),
+        };
+        let restored = self.engine.restore(snapshot);
+        self.when_run(restored, ctx, move |actor, result, ctx| match result {
+            Ok(()) => {
+                actor.sessions = sessions;
+                actor.applied = meta.at;
+                actor.membership = meta.membership.clone();
+                actor.restored(ctx);
+            }
+            Err(error) => actor.stand_down(meta.at, &error.to_string()),
+        });
+    }
+
+    /// Tells everybody where the machine stands, and asks for everything after it.
+    fn restored(&mut self, ctx: &mut Context<Self>) {
+        let applied = self.applied.index;
+        self.parts.gauges.set_applied(applied);
+        self.parts.witness.note(|| Event::Restored { applied, why: Why::Recovery });
+        // What became of entries that a snapshot has swallowed nobody can say any more.
+        self.orphans = self.orphans.split_off(&applied.next());
+        if self.poisoned.is_some_and(|index| index <= applied) {
+            self.poisoned = None;
+            self.peer.do_send(Healed);
+        }
+        self.ask_for_more();
+        self.after_apply(ctx);
+    }
+
+    fn ask_for_more(&self) {
+        self.peer.do_send(Deliver(CatchUp { from: self.applied.index.next() }));
+    }
+
+    /// The snapshot can't be read: there is nothing to begin from.
+    fn stand_down(&mut self, at: Position, cause: &str) {
+        self.fallen = true;
+        let what = format!("the snapshot at {at} can't be restored: {cause}");
+        self.peer.do_send(DiskFailed(StorageError::Damaged { what }));
+    }
+
+    fn sessions_max(&self) -> usize {
+        self.parts.identity.config.sessions_max
+    }
+
+    fn session_window(&self) -> usize {
+        self.parts.identity.config.session_window
+    }
+}
+
+impl Actor for MachineActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(0);
+        self.engine.start(ctx.address().recipient());
+        self.restore(ctx);
+    }
+}
+
+impl Handler<Deliver<Work>> for MachineActor {
+    type Result = ();
+
+    fn handle(&mut self, Deliver(work): Deliver<Work>, ctx: &mut Self::Context) {
+        if self.fallen {
+            return;
+        }
+        match work {
+            Work::Apply { batches, waiting } => self.apply(batches, waiting, ctx),
+            Work::Orphans(waiting) => self.adopt(Waiters::new(waiting).rest(), ctx),
+            Work::Restore(_) => self.restore(ctx),
+            Work::Read { index, queries } if index <= self.applied.index => self.answer_queries(queries, ctx),
+            Work::Read { index, queries } => {
+                self.reads.push_back((index, queries));
+                if let Some(index) = self.poisoned {
+                    self.give_up_reads(index);
+                }
+            }
+        }
+    }
+}
+
+impl Handler<Ask> for MachineActor {
+    type Result = ();
+
+    fn handle(&mut self, Ask(query): Ask, ctx: &mut Self::Context) {
+        if !self.fallen {
+            self.answer_queries(vec![query], ctx);
+        }
+    }
+}
+
+impl Handler<SaveNow> for MachineActor {
+    type Result = ();
+
+    fn handle(&mut self, SaveNow(port): SaveNow, ctx: &mut Self::Context) {
+        self.savers.push(port);
+        self.save(Why::Requested, ctx);
+    }
+}
+
+impl Handler<Resume> for MachineActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Resume, _: &mut Self::Context) {
+        self.ask_for_more();
+    }
+}
+
+impl Handler<DropOrphans> for MachineActor {
+    type Result = ();
+
+    /// Their clients have stopped waiting; a peer that is cut off must not keep them for ever.
+    fn handle(&mut self, _: DropOrphans, _: &mut Self::Context) {
+        self.orphans.clear();
+    }
+}
+
+impl Handler<ChildDown> for MachineActor {
+    type Result = ();
+
+    /// The user's actor fell, and this one with it: they are rebuilt together.
+    fn handle(&mut self, down: ChildDown, _: &mut Self::Context) {
+        let cause = match down.end {
+            End::Panicked(cause) => cause,
+            End::Stopped | End::Injected => "the machine's own actor stopped".to_string(),
+        };
+        resume_unwind(Box::new(cause));
+    }
+}

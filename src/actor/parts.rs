@@ -1,0 +1,76 @@
+//! What the actors of one peer share, and none of them changes.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use super::{gauges::Gauges, supervision::End};
+use crate::{
+    observe::Witness,
+    raft::{ActorKind, Event, Identity, Why},
+    transport::Transport,
+};
+
+/// What all actors of a peer share.
+pub struct Parts {
+    /// Who the peer is.
+    pub identity: Identity,
+    /// Where chance comes from: cluster seed, peer and incarnation.
+    pub seed: [u64; 3],
+    /// Who is told what happens.
+    pub witness: Witness,
+    /// What it publishes.
+    pub gauges: Arc<Gauges>,
+    /// What carries its messages.
+    pub transport: Arc<dyn Transport>,
+    /// What went wrong that nobody had injected.
+    pub failures: Failures,
+    /// When it last warned of a slow disk, in milliseconds.
+    pub warned_ms: AtomicU64,
+}
+
+/// What went wrong that nobody had injected: recovery must not launder bugs.
+#[derive(Clone, Default)]
+pub struct Failures(Arc<Mutex<Vec<String>>>);
+
+impl Failures {
+    /// Something went wrong.
+    pub fn push(&self, failure: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
+    }
+
+    /// Everything so far.
+    pub fn list(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Parts {
+    /// An actor of this peer fell.
+    pub fn note_crash(&self, actor: ActorKind, end: &End) {
+        let (cause, why) = match end {
+            End::Injected => (String::new(), Why::Injected),
+            End::Panicked(cause) => (cause.clone(), Why::Panicked),
+            End::Stopped => (String::new(), Why::Ended),
+        };
+        if why != Why::Injected {
+            self.failures.push(format!("peer {}: {actor} fell: {why}: {cause}", self.identity.id));
+        }
+        let during_sync = self.gauges.is_syncing();
+        self.witness.note(|| Event::Crashed { actor, cause, during_sync, why });
+    }
+
+    /// A sync that takes a good part of an election timeout endangers leadership. Says so at most
+    /// every ten seconds.
+    pub fn warn_of_slow_sync(&self, took_ms: u64, now_ms: u64) {
+        const PAUSE_MS: u64 = 10_000;
+        let election_ms = self.identity.config.election_timeout_ms.start;
+        let warned_ms = self.warned_ms.load(Relaxed);
+        if took_ms.saturating_mul(4) >= election_ms && (warned_ms == 0 || now_ms >= warned_ms + PAUSE_MS) {
+            self.warned_ms.store(now_ms.max(1), Relaxed);
+            let what = format!("a sync took {took_ms} ms, the shortest election timeout is {election_ms} ms");
+            self.witness.note(|| Event::Warned { what, why: Why::SlowDisk });
+        }
+    }
+}

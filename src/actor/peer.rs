@@ -1,0 +1,527 @@
+//! The peer: routes to the present role, and starts, supervises and rebuilds its children.
+//!
+//! | who falls | what happens |
+//! |---|---|
+//! | role | replay the storage, begin as a follower: the path of a process start |
+//! | storage | role and storage fall together; reopen, replay |
+//! | storage, after a failed write or sync | the peer stops |
+//! | machine | the last snapshot, then everything after it; the same entry twice is poison |
+//! | timer | begin anew |
+//!
+//! Between roles it drops what other peers say, and tells clients that it does not lead.
+
+use std::sync::Arc;
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
+
+use super::{
+    door::{Door, Ring, refuse},
+    embody::TripCrew,
+    machine::{Ask, MachineActor, MachineFactory, Resume, SaveNow},
+    parts::Parts,
+    role_actor::{Deliver, Desk, Rewire, RoleAddr, start_any},
+    storage::{DiskFailed, Recover, Recovered, StorageActor},
+    supervision::{Budget, Child, ChildDown, End, Fall, Leash, spawn_guarded},
+    timer::{Alarm, Timer},
+};
+use crate::{
+    raft::*,
+    storage::{Disk, SnapshotStore},
+};
+
+/// A new role is in office.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Present {
+    /// Its number.
+    pub tenure: u64,
+    /// Its address.
+    pub addr: RoleAddr,
+    /// Its leash.
+    pub leash: Leash,
+}
+
+/// A leader has rebuilt one of its crew.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CrewFell {
+    /// What it was.
+    pub kind: ActorKind,
+}
+
+/// Makes an actor fall, for whoever wants to see it heal.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct Trip {
+    /// Which one.
+    pub actor: ActorKind,
+    /// How.
+    pub fall: Fall,
+}
+
+/// A question to the machine of this very peer, as it is now.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AskLocal(pub Query);
+
+/// Takes a snapshot now, whatever the policy says.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct TakeSnapshot(pub Port);
+
+/// The machine has got over the entry that it could not apply.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Healed;
+
+/// A child that can be sent to.
+struct Kept<A: Actor> {
+    addr: Addr<A>,
+    leash: Leash,
+    number: u64,
+}
+
+/// The peer actor.
+pub struct Peer {
+    parts: Arc<Parts>,
+    door: Arc<Door>,
+    disk: Box<dyn Disk>,
+    factory: Arc<dyn MachineFactory>,
+    budget: Budget,
+    /// Counts the children that this actor started, of any kind.
+    started: u64,
+    /// Counts the role actors, also those that their predecessors started.
+    tenure: u64,
+    role: Option<(RoleAddr, Leash)>,
+    storage: Option<Kept<StorageActor>>,
+    snapshots: Option<Arc<dyn SnapshotStore>>,
+    machine: Option<Kept<MachineActor>>,
+    timer: Option<Kept<Timer>>,
+    /// The number of the recovery under way.
+    recovery: u64,
+    /// Who fell, and is back once the recovery is through; and the restarts so far.
+    fallen: Vec<(ActorKind, u32)>,
+    /// The entries at which the machine fell last.
+    suspects: Option<(Index, Index)>,
+    /// The entry that the machine can't apply.
+    poisoned: Option<Index>,
+}
+
+impl Peer {
+    /// A peer that is about to start.
+    pub fn new(
+        parts: Arc<Parts>,
+        door: Arc<Door>,
+        disk: Box<dyn Disk>,
+        factory: Arc<dyn MachineFactory>,
+    ) -> Peer {
+        let budget = Budget::new(parts.identity.config.restarts_max);
+        Peer {
+            parts,
+            door,
+            disk,
+            factory,
+            budget,
+            started: 0,
+            tenure: 0,
+            role: None,
+            storage: None,
+            snapshots: None,
+            machine: None,
+            timer: None,
+            recovery: 0,
+            fallen: Vec::new(),
+            suspects: None,
+            poisoned: None,
+        }
+    }
+
+    fn keep<A: Actor<Context = Context<A>>>(
+        &mut self,
+        kind: ActorKind,
+        actor: A,
+        ctx: &mut Context<Self>,
+    ) -> Kept<A> {
+        self.started += 1;
+        let number = self.started;
+        let (addr, leash) = spawn_guarded(Child { kind, number }, ctx.address().recipient(), actor);
+        Kept { addr, leash, number }
+    }
+
+    /// Opens the disk and begins to recover from it.
+    fn open(&mut self, ctx: &mut Context<Self>) {
+        match self.disk.open() {
+            Ok(opened) => {
+                let (recovered, failed) = (ctx.address().recipient(), ctx.address().recipient());
+                let storage = StorageActor::new(opened.log, recovered, failed);
+                self.storage = Some(self.keep(ActorKind::Storage, storage, ctx));
+                self.snapshots = Some(opened.snapshots);
+                self.recover();
+            }
+            Err(error) => self.stop(error.to_string(), Why::DiskFailed, ctx),
+        }
+    }
+
+    /// Asks the storage for what is durable: behind whatever is under way.
+    fn recover(&mut self) {
+        self.role = None;
+        self.parts.witness.present().set(self.parts.witness.present().term(), None);
+        self.recovery += 1;
+        if let Some(storage) = &self.storage {
+            storage.addr.do_send(Recover { number: self.recovery });
+        }
+    }
+
+    /// `Restart` of the specification: a follower, from what is durable.
+    fn start_role(&mut self, records: Vec<Record>, ctx: &mut Context<Self>) {
+        let Some(snapshots) = self.snapshots.clone() else { return };
+        self.tenure += 1;
+        let latest = snapshots.latest();
+        let parts = self.parts.clone();
+        let mut state = match State::recover(&parts.identity, records, latest.as_deref(), self.seed()) {
+            Ok(state) => state,
+            Err(unfit) => return self.stop(unfit.to_string(), Why::DiskFailed, ctx),
+        };
+        let snapshot = latest.map_or(Position::ZERO, |meta| meta.at);
+        parts.gauges.set_snapshot(snapshot.index);
+        parts.gauges.set_syncing(false);
+        state.now_ms = parts.witness.hub().now_ms();
+        state.listen(parts.witness.hub().is_listening());
+        state.resume_from(parts.gauges.applied());
+        state.set_poisoned(self.poisoned);
+        parts.witness.present().set(state.term(), Some(RoleKind::Follower));
+        let (last, vote) = (state.log().last(), state.vote().unwrap_or_default());
+        parts.witness.note(|| Event::Replayed { last, vote, snapshot, why: Why::Recovery });
+        self.start_timer_and_machine(ctx);
+        let (Some(storage), Some(machine), Some(timer)) = (&self.storage, &self.machine, &self.timer) else {
+            return;
+        };
+        let desk = Desk {
+            parts,
+            tenure: self.tenure,
+            peer: ctx.address(),
+            storage: storage.addr.clone(),
+            snapshots,
+            machine: machine.addr.clone(),
+            timer: timer.addr.clone(),
+            letters: Letters::default(),
+        };
+        self.role = Some(start_any(AnyRole::Follower(Follower::recovered(state)), desk));
+        // What it asked for while nobody was in office got lost.
+        machine.addr.do_send(Resume);
+    }
+
+    /// Chance is a stream of its own for each incarnation of the role.
+    fn seed(&self) -> [u8; 32] {
+        let [cluster, peer, incarnation] = self.parts.seed;
+        let mut seed = [0; 32];
+        let words = [cluster, peer, incarnation, self.tenure];
+        for (bytes, word) in seed.chunks_mut(8).zip(words) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
+        seed
+    }
+
+    fn start_timer_and_machine(&mut self, ctx: &mut Context<Self>) {
+        if self.timer.is_none() {
+            let timer = Timer::new(self.parts.witness.hub().clone(), ctx.address().recipient());
+            self.timer = Some(self.keep(ActorKind::Timer, timer, ctx));
+        }
+        if self.machine.is_none() {
+            self.start_machine(ctx);
+        }
+    }
+
+    fn start_machine(&mut self, ctx: &mut Context<Self>) {
+        let Some(snapshots) = self.snapshots.clone() else { return };
+        let engine = self.factory.build(self.parts.identity.id);
+        let machine = MachineActor::new(
+            self.parts.clone(),
+            engine,
+            snapshots,
+            ctx.address(),
+            self.suspects.map(|(_, last)| last),
+            self.poisoned,
+        );
+        self.machine = Some(self.keep(ActorKind::Machine, machine, ctx));
+    }
+
+    /// What never changes.
+    pub(super) fn parts(&self) -> &Arc<Parts> {
+        &self.parts
+    }
+
+    /// The snapshots, once the disk is open.
+    pub(super) fn snapshots(&self) -> Option<&Arc<dyn SnapshotStore>> {
+        self.snapshots.as_ref()
+    }
+
+    /// Hands mail to the present role; between roles it is dropped.
+    pub(super) fn deliver<M: Mail>(&self, message: M)
+    where
+        Follower: Receive<M>,
+        PreCandidate: Receive<M>,
+        Candidate: Receive<M>,
+        Leader: Receive<M>,
+    {
+        if let Some((role, _)) = &self.role {
+            role.deliver(message);
+        }
+    }
+
+    /// A child fell. `None`: there were too many restarts without progress, and the peer stops.
+    fn spend(&mut self, kind: ActorKind, ctx: &mut Context<Self>) -> Option<u32> {
+        let restarts = self.budget.spend(self.parts.gauges.progress());
+        if restarts.is_none() {
+            let max = self.parts.identity.config.restarts_max;
+            let cause = format!("{max} restarts without progress, the last one of the {kind}");
+            self.stop(cause, Why::NoProgress, ctx);
+        }
+        restarts
+    }
+
+    fn note_recovered(&self, actor: ActorKind, restarts: u32) {
+        let restarts = u64::from(restarts);
+        self.parts.witness.note(|| Event::Recovered { actor, restarts, why: Why::Restarted });
+    }
+
+    /// The machine fell. If it fell at an entry, and at the same one before, that entry is poison:
+    /// then the machine comes back as it was before it, and goes no further.
+    fn machine_down(&mut self, end: &End, ctx: &mut Context<Self>) {
+        let at = self.parts.gauges.applying().filter(|_| *end != End::Injected);
+        if let Some((first, last)) = at {
+            // A batch of a machine that is an actor may hold the bad entry anywhere: only an entry
+            // that fell alone is known to be the one.
+            if first == last && self.suspects.is_some_and(|(from, to)| from <= first && first <= to) {
+                self.poison(first);
+            }
+            self.suspects = Some((first, last));
+        }
+        self.parts.gauges.set_applying(None);
+        self.machine = None;
+        self.parts.gauges.set_applied(Index(0));
+        self.start_machine(ctx);
+        if let (Some((role, _)), Some(machine)) = (&self.role, &self.machine) {
+            role.rewire(Rewire::Machine(machine.addr.clone()));
+        }
+    }
+
+    fn poison(&mut self, index: Index) {
+        self.poisoned = Some(index);
+        self.parts.gauges.set_poisoned(self.poisoned);
+        self.parts.witness.note(|| Event::Poisoned { index, why: Why::FailedTwice });
+        self.deliver(Health { poisoned: self.poisoned });
+    }
+
+    /// Lets go of everything and stops, loudly.
+    fn stop(&mut self, cause: String, why: Why, ctx: &mut Context<Self>) {
+        self.parts.failures.push(format!("peer {} stopped: {why}: {cause}", self.parts.identity.id));
+        self.parts.witness.note(|| Event::PeerStopped { cause, why });
+        (self.role, self.timer, self.machine, self.storage) = (None, None, None, None);
+        ctx.stop();
+    }
+}
+
+impl Actor for Peer {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(0);
+        self.door.open_to(Some(ctx.address()));
+        self.open(ctx);
+    }
+}
+
+impl Handler<Recovered> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, recovered: Recovered, ctx: &mut Self::Context) {
+        if recovered.number != self.recovery {
+            return;
+        }
+        if let Some(tail) = recovered.replay.tail {
+            let (records, kept, torn) = (tail.records, tail.kept, tail.torn);
+            self.parts.witness.note(|| Event::TailLost { records, kept, torn, why: Why::NeverSynced });
+        }
+        self.start_role(recovered.replay.records, ctx);
+        for (actor, restarts) in std::mem::take(&mut self.fallen) {
+            self.note_recovered(actor, restarts);
+        }
+    }
+}
+
+impl Handler<Present> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, present: Present, _: &mut Self::Context) {
+        // One that was under way when its predecessor fell is not wanted any more: its leash, dropped
+        // here, ends it.
+        if present.tenure <= self.tenure || self.role.is_none() {
+            return;
+        }
+        self.tenure = present.tenure;
+        if let Some((_, leash)) = self.role.replace((present.addr, present.leash)) {
+            leash.release();
+        }
+    }
+}
+
+impl Handler<ChildDown> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, down: ChildDown, ctx: &mut Self::Context) {
+        let Child { kind, number } = down.child;
+        let is_present = match kind {
+            ActorKind::Role => self.role.is_some() && number == self.tenure,
+            ActorKind::Storage => self.storage.as_ref().is_some_and(|kept| kept.number == number),
+            ActorKind::Machine => self.machine.as_ref().is_some_and(|kept| kept.number == number),
+            ActorKind::Timer => self.timer.as_ref().is_some_and(|kept| kept.number == number),
+            _ => false,
+        };
+        if !is_present && down.end == End::Stopped {
+            return; // A retired role that has forwarded its last letter.
+        }
+        self.parts.note_crash(kind, &down.end);
+        if !is_present {
+            return;
+        }
+        let Some(restarts) = self.spend(kind, ctx) else { return };
+        match kind {
+            ActorKind::Role => {
+                self.fallen.push((kind, restarts));
+                self.recover();
+            }
+            ActorKind::Storage => {
+                self.fallen.push((kind, restarts));
+                (self.role, self.storage) = (None, None);
+                self.open(ctx);
+            }
+            ActorKind::Machine => {
+                self.machine_down(&down.end, ctx);
+                self.note_recovered(kind, restarts);
+            }
+            _ => {
+                self.timer = None;
+                self.start_timer_and_machine(ctx);
+                if let (Some((role, _)), Some(timer)) = (&self.role, &self.timer) {
+                    role.rewire(Rewire::Timer(timer.addr.clone()));
+                }
+                self.note_recovered(kind, restarts);
+            }
+        }
+    }
+}
+
+impl Handler<CrewFell> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, fell: CrewFell, ctx: &mut Self::Context) {
+        if let Some(restarts) = self.spend(fell.kind, ctx) {
+            self.note_recovered(fell.kind, restarts);
+        }
+    }
+}
+
+impl Handler<DiskFailed> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, DiskFailed(error): DiskFailed, ctx: &mut Self::Context) {
+        self.stop(error.to_string(), Why::DiskFailed, ctx);
+    }
+}
+
+impl Handler<Trip> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, Trip { actor, fall }: Trip, _: &mut Self::Context) {
+        let leash = match actor {
+            ActorKind::Role => self.role.as_mut().map(|(_, leash)| leash),
+            ActorKind::Storage => self.storage.as_mut().map(|kept| &mut kept.leash),
+            ActorKind::Machine => self.machine.as_mut().map(|kept| &mut kept.leash),
+            ActorKind::Timer => self.timer.as_mut().map(|kept| &mut kept.leash),
+            ActorKind::Replicator => {
+                if let Some((role, _)) = &self.role {
+                    role.trip_crew(TripCrew { to: None, fall });
+                }
+                None
+            }
+            _ => None,
+        };
+        if let Some(leash) = leash {
+            leash.trip(fall);
+        }
+    }
+}
+
+impl Handler<Healed> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, _: Healed, _: &mut Self::Context) {
+        (self.poisoned, self.suspects) = (None, None);
+        self.parts.gauges.set_poisoned(None);
+        let applied = self.parts.gauges.applied();
+        self.parts.witness.note(|| Event::Healthy { applied, why: Why::SnapshotCovers });
+        self.deliver(Health { poisoned: None });
+    }
+}
+
+impl Handler<Alarm> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, alarm: Alarm, _: &mut Self::Context) {
+        if let Some((role, _)) = &self.role {
+            role.ring(alarm);
+        }
+    }
+}
+
+impl Handler<Ring> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, _: Ring, _: &mut Self::Context) {
+        let (proposal, read) = self.door.take();
+        if self.role.is_none() {
+            refuse(proposal.into_iter().flat_map(|proposal| proposal.ports));
+            refuse(read.into_iter().flat_map(|read| read.queries).map(|query| query.port));
+            return;
+        }
+        proposal.into_iter().for_each(|proposal| self.deliver(proposal));
+        read.into_iter().for_each(|read| self.deliver(read));
+    }
+}
+
+impl Handler<AskLocal> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, AskLocal(query): AskLocal, _: &mut Self::Context) {
+        match &self.machine {
+            Some(machine) => machine.addr.do_send(Ask(query)),
+            None => refuse([query.port]),
+        }
+    }
+}
+
+impl Handler<TakeSnapshot> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, TakeSnapshot(port): TakeSnapshot, _: &mut Self::Context) {
+        match &self.machine {
+            Some(machine) => machine.addr.do_send(SaveNow(port)),
+            None => refuse([port]),
+        }
+    }
+}
+
+impl<M: Mail> Handler<Deliver<M>> for Peer
+where
+    Follower: Receive<M>,
+    PreCandidate: Receive<M>,
+    Candidate: Receive<M>,
+    Leader: Receive<M>,
+{
+    type Result = ();
+
+    fn handle(&mut self, Deliver(message): Deliver<M>, _: &mut Self::Context) {
+        self.deliver(message);
+    }
+}

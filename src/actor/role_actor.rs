@@ -1,0 +1,516 @@
+//! The one shell that every role runs in: turns, syncs, hand-overs.
+//!
+//! A turn is every message that waits in the mailbox, up to a limit. At its end, in this order:
+//! `early` errands, one sync of everything the turn wrote, `synced()`, replies, work for the
+//! machine, `late` errands. During the sync the mailbox stays shut: what arrives is the next turn.
+//!
+//! When a role gives way, the old shell starts the successor itself, by a function call, with the
+//! state, the storage, what has not been sent and what has not been written; the successor's first
+//! turn does both. At no moment is the state ownerless or in a mailbox.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{self, Poll},
+};
+
+use actix::{
+    Actor, ActorFuture, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture,
+};
+use tokio::sync::oneshot;
+
+use super::{
+    embody::{Embody, TripCrew},
+    machine::MachineActor,
+    parts::Parts,
+    peer::{Peer, Present},
+    storage::{StorageActor, Write},
+    supervision::{Child, ChildDown, Leash, spawn_guarded},
+    timer::{Alarm, Arm, Timer},
+};
+use crate::{
+    raft::*,
+    storage::SnapshotStore,
+};
+
+/// Mail for the peer, whichever role it plays: every role receives it, and after a hand-over it is
+/// forwarded.
+#[derive(Debug)]
+pub struct Deliver<M>(pub M);
+
+impl<M> Message for Deliver<M> {
+    type Result = ();
+}
+
+/// An answer to what this very role actor asked: never forwarded, and dropped once its time in
+/// office is over.
+#[derive(Debug)]
+pub struct Answer<M>(pub M);
+
+impl<M> Message for Answer<M> {
+    type Result = ();
+}
+
+/// An actor that the role sends to was rebuilt.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub enum Rewire {
+    /// The timer.
+    Timer(Addr<Timer>),
+    /// The machine.
+    Machine(Addr<MachineActor>),
+}
+
+/// What passes from role to role beside the [`State`].
+pub struct Desk {
+    /// What never changes.
+    pub parts: Arc<Parts>,
+    /// Counts this peer's role actors.
+    pub tenure: u64,
+    /// The parent.
+    pub peer: Addr<Peer>,
+    /// Writes.
+    pub storage: Addr<StorageActor>,
+    /// Where snapshots to send are.
+    pub snapshots: Arc<dyn SnapshotStore>,
+    /// Applies.
+    pub machine: Addr<MachineActor>,
+    /// Wakes.
+    pub timer: Addr<Timer>,
+    /// What has not been sent yet.
+    pub letters: Letters,
+}
+
+/// The address of the present role, whichever it is.
+#[derive(Clone)]
+#[allow(missing_docs)]
+pub enum RoleAddr {
+    Follower(Addr<RoleActor<Follower>>),
+    PreCandidate(Addr<RoleActor<PreCandidate>>),
+    Candidate(Addr<RoleActor<Candidate>>),
+    Leader(Addr<RoleActor<Leader>>),
+}
+
+macro_rules! to_present {
+    ($addr:expr, $message:expr) => {
+        match $addr {
+            RoleAddr::Follower(addr) => addr.do_send($message),
+            RoleAddr::PreCandidate(addr) => addr.do_send($message),
+            RoleAddr::Candidate(addr) => addr.do_send($message),
+            RoleAddr::Leader(addr) => addr.do_send($message),
+        }
+    };
+}
+
+impl RoleAddr {
+    /// Delivers mail for the peer.
+    pub fn deliver<M: Mail>(&self, message: M)
+    where
+        Follower: Receive<M>,
+        PreCandidate: Receive<M>,
+        Candidate: Receive<M>,
+        Leader: Receive<M>,
+    {
+        to_present!(self, Deliver(message))
+    }
+
+    /// The timer has rung.
+    pub fn ring(&self, alarm: Alarm) {
+        to_present!(self, alarm)
+    }
+
+    /// An actor was rebuilt.
+    pub fn rewire(&self, rewire: Rewire) {
+        to_present!(self, rewire)
+    }
+
+    /// Makes one of the crew fall.
+    pub fn trip_crew(&self, trip: TripCrew) {
+        to_present!(self, trip)
+    }
+}
+
+/// A role in office.
+struct Office<R: Role> {
+    role: R,
+    out: Outbox<R::Errand>,
+    desk: Desk,
+    /// What the timer was last told; `None`: it has rung since.
+    armed_ms: Option<u64>,
+    /// Whether the last alarm came too late to be believed, and a second look was asked for.
+    second_look: bool,
+    /// When the last sync ended: what rang before was rung to the deaf.
+    heard_from_ms: u64,
+}
+
+/// The actor of one role.
+pub struct RoleActor<R: Embody> {
+    /// `None` once the role has given way.
+    office: Option<Office<R>>,
+    successor: Option<RoleAddr>,
+    crew: R::Crew,
+    /// Whether a turn is under way, and how much it has taken in.
+    open: bool,
+    taken_messages: usize,
+    taken_bytes: usize,
+}
+
+impl<R: Embody> Unpin for RoleActor<R> {}
+
+/// Starts the actor of a role.
+pub fn start_any(role: AnyRole, desk: Desk) -> (RoleAddr, Leash) {
+    fn start<R: Embody>(role: R, mut desk: Desk) -> (Addr<RoleActor<R>>, Leash) {
+        let child = Child { kind: ActorKind::Role, number: desk.tenure };
+        let parent = desk.peer.clone().recipient();
+        let out = Outbox::new(std::mem::take(&mut desk.letters));
+        let office = Office { role, out, desk, armed_ms: None, second_look: false, heard_from_ms: 0 };
+        let actor = RoleActor {
+            office: Some(office),
+            successor: None,
+            crew: R::Crew::default(),
+            open: false,
+            taken_messages: 0,
+            taken_bytes: 0,
+        };
+        spawn_guarded(child, parent, actor)
+    }
+    macro_rules! start {
+        ($kind:ident, $role:expr) => {{
+            let (addr, leash) = start($role, desk);
+            (RoleAddr::$kind(addr), leash)
+        }};
+    }
+    match role {
+        AnyRole::Follower(role) => start!(Follower, role),
+        AnyRole::PreCandidate(role) => start!(PreCandidate, role),
+        AnyRole::Candidate(role) => start!(Candidate, role),
+        AnyRole::Leader(role) => start!(Leader, role),
+    }
+}
+
+impl<R: Embody> Actor for RoleActor<R> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(0);
+        if let Some(office) = &mut self.office {
+            let present = office.desk.parts.witness.present();
+            present.set(office.role.state().term(), Some(R::KIND));
+            office.refresh();
+            office.tell_events();
+            let last = office.role.state().log().last();
+            office.desk.parts.witness.note(|| Event::Entered {
+                as_role: R::KIND,
+                last,
+                why: Why::EndOfTurn,
+            });
+            office.role.enter(&mut office.out);
+            office.tell_events();
+        }
+        self.open = true;
+        ctx.spawn(TurnEnd);
+    }
+}
+
+impl<R: Role> Office<R> {
+    /// Time, and what the machine has done, as the rules will see them in this turn.
+    fn refresh(&mut self) {
+        let parts = &self.desk.parts;
+        let (now_ms, applied) = (parts.witness.hub().now_ms(), parts.gauges.applied());
+        let state = self.role.state_mut();
+        state.now_ms = now_ms;
+        state.applied = applied;
+    }
+
+    fn tell_events(&mut self) {
+        if self.role.state().has_events() {
+            for event in self.role.state_mut().take_events() {
+                self.desk.parts.witness.note(|| event);
+            }
+        }
+    }
+
+    /// Tells the timer, if it would ring too late or not at all.
+    fn arm(&mut self) {
+        let deadline_ms = self.role.deadline_ms();
+        if self.armed_ms.is_none_or(|armed_ms| deadline_ms < armed_ms) {
+            self.armed_ms = Some(deadline_ms);
+            self.desk.timer.do_send(Arm { at_ms: deadline_ms });
+        }
+    }
+
+    /// Whether an alarm means that time has passed for this role. Time deaf is not time waited: what
+    /// rang during a sync is forgotten, and rings anew behind what has come in meanwhile. And an
+    /// alarm that comes more than a heartbeat late was rung on a stalled thread, where a leader's
+    /// sign of life may wait just behind it: it takes a second look.
+    fn believes(&mut self, alarm: Alarm) -> bool {
+        let armed_ms = self.armed_ms.take().unwrap_or(alarm.at_ms);
+        if alarm.at_ms < self.heard_from_ms {
+            return false;
+        }
+        let late_ms = self.desk.parts.witness.hub().now_ms().saturating_sub(armed_ms);
+        let stalled = late_ms > self.role.state().config().heartbeat_ms;
+        self.second_look = stalled && !self.second_look;
+        !self.second_look
+    }
+
+    /// What leaves after the sync, but for errands.
+    fn send_letters(&mut self) {
+        let letters = std::mem::take(&mut self.out.letters);
+        for letter in letters.replies {
+            letter.send();
+        }
+        for (port, outcome) in letters.outcomes {
+            port.answer(outcome);
+        }
+        for work in letters.machine {
+            self.desk.machine.do_send(Deliver(work));
+        }
+    }
+}
+
+impl<R: Embody> RoleActor<R> {
+    fn open_turn(&mut self) {
+        if !self.open {
+            self.open = true;
+            (self.taken_messages, self.taken_bytes) = (0, 0);
+            if let Some(office) = &mut self.office {
+                office.refresh();
+            }
+        }
+    }
+
+    /// After each message. A turn that has taken in enough ends here, and lets others have the
+    /// thread: actix itself would drain the mailbox without any limit.
+    fn after_message(&mut self, weight: usize, ctx: &mut Context<Self>) {
+        let Some(office) = &mut self.office else { return };
+        office.tell_events();
+        self.taken_messages += 1;
+        self.taken_bytes += weight;
+        let config = office.role.state().config();
+        if self.taken_messages >= config.turn_messages_max || self.taken_bytes >= config.turn_bytes_max {
+            self.end_turn(ctx);
+            if self.office.is_some() && !ctx.waiting() {
+                ctx.wait(tokio::task::yield_now().into_actor(self));
+            }
+        }
+    }
+
+    fn end_turn(&mut self, ctx: &mut Context<Self>) {
+        self.open = false;
+        let Some(office) = &mut self.office else { return };
+        office.role.close(&mut office.out);
+        office.tell_events();
+        for errand in std::mem::take(&mut office.out.early) {
+            R::run(errand, &mut self.crew, &office.role, &office.desk, ctx);
+        }
+        if office.role.state().log().has_urgent_records() {
+            self.sync(ctx);
+        } else {
+            self.finish_turn(0, ctx);
+        }
+    }
+
+    /// One sync for all records of the turn, with the mailbox shut.
+    fn sync(&mut self, ctx: &mut Context<Self>) {
+        let Some(office) = &mut self.office else { return };
+        let records = office.role.state_mut().take_records();
+        let (count, parts) = (records.len(), &office.desk.parts);
+        parts.witness.note(|| Event::SyncBegun { records: count, why: Why::EndOfTurn });
+        parts.gauges.set_syncing(true);
+        let (done, synced) = oneshot::channel();
+        let begun_ms = parts.witness.hub().now_ms();
+        office.desk.storage.do_send(Write { records, done });
+        ctx.wait(synced.into_actor(self).map(move |result, actor, ctx| match result {
+            Ok(()) => actor.after_sync(count, begun_ms, ctx),
+            // The storage fell or failed: its parent ends this role too, and until then it is deaf.
+            Err(_) => ctx.wait(std::future::pending().into_actor(actor)),
+        }));
+    }
+
+    fn after_sync(&mut self, records: usize, begun_ms: u64, ctx: &mut Context<Self>) {
+        let Some(office) = &mut self.office else { return };
+        let (parts, durable) = (&office.desk.parts, office.role.state().log().last());
+        parts.gauges.set_syncing(false);
+        let now_ms = parts.witness.hub().now_ms();
+        let took_ms = now_ms - begun_ms;
+        parts.witness.note(|| Event::Synced { records, took_ms, durable, why: Why::EndOfTurn });
+        parts.warn_of_slow_sync(took_ms, now_ms);
+        office.heard_from_ms = now_ms;
+        office.refresh();
+        self.finish_turn(took_ms, ctx);
+    }
+
+    fn finish_turn(&mut self, deaf_ms: u64, ctx: &mut Context<Self>) {
+        let Some(office) = &mut self.office else { return };
+        let succession = office.role.synced(deaf_ms, &mut office.out);
+        office.tell_events();
+        office.send_letters();
+        for errand in std::mem::take(&mut office.out.late) {
+            R::run(errand, &mut self.crew, &office.role, &office.desk, ctx);
+        }
+        office.desk.parts.gauges.publish(&office.role);
+        office.arm();
+        if let Some(succession) = succession {
+            self.hand_over(succession);
+        } else if !office.out.is_empty() || office.role.state().log().has_urgent_records() {
+            self.open_turn();
+        }
+    }
+
+    /// The role gives way, and its successor is there before anybody can ask.
+    fn hand_over(&mut self, succession: impl FnOnce(R) -> AnyRole) -> Option<&RoleAddr> {
+        let Office { mut role, mut out, mut desk, .. } = self.office.take()?;
+        role.leave(&mut out.letters);
+        desk.letters = out.letters;
+        desk.tenure += 1;
+        let (tenure, peer) = (desk.tenure, desk.peer.clone());
+        let (addr, leash) = start_any(succession(role), desk);
+        peer.do_send(Present { tenure, addr: addr.clone(), leash });
+        self.crew = R::Crew::default();
+        self.open = false;
+        Some(self.successor.insert(addr))
+    }
+}
+
+impl<R, M> Handler<Deliver<M>> for RoleActor<R>
+where
+    R: Embody + Receive<M>,
+    M: Mail,
+    Follower: Receive<M>,
+    PreCandidate: Receive<M>,
+    Candidate: Receive<M>,
+    Leader: Receive<M>,
+{
+    type Result = ();
+
+    fn handle(&mut self, Deliver(message): Deliver<M>, ctx: &mut Self::Context) {
+        if let Some(successor) = &self.successor {
+            return successor.deliver(message);
+        }
+        self.open_turn();
+        let Some(office) = &mut self.office else { return };
+        let weight = message.weight();
+        let message = match settle(&mut office.role, message, &mut office.out.letters) {
+            Settled::Ours(message) => message,
+            Settled::Newer(term, message) => {
+                if let Some(successor) = self.hand_over(|role| depose(role, term)) {
+                    successor.deliver(message);
+                }
+                return;
+            }
+            Settled::Done => return self.after_message(weight, ctx),
+        };
+        match office.role.receive(message, &mut office.out) {
+            Next::Stay => self.after_message(weight, ctx),
+            Next::Become(succession) => drop(self.hand_over(succession)),
+            Next::Defer(succession, message) => {
+                if let Some(successor) = self.hand_over(succession) {
+                    successor.deliver(message);
+                }
+            }
+        }
+    }
+}
+
+impl<R, M> Handler<Answer<M>> for RoleActor<R>
+where
+    R: Embody + Receive<M>,
+    M: Mail,
+{
+    type Result = ();
+
+    fn handle(&mut self, Answer(message): Answer<M>, ctx: &mut Self::Context) {
+        if self.office.is_none() {
+            return;
+        }
+        self.open_turn();
+        let Some(office) = &mut self.office else { return };
+        let message = match settle(&mut office.role, message, &mut office.out.letters) {
+            Settled::Ours(message) => message,
+            Settled::Newer(term, _) => return drop(self.hand_over(|role| depose(role, term))),
+            Settled::Done => return self.after_message(0, ctx),
+        };
+        match office.role.receive(message, &mut office.out) {
+            Next::Stay => self.after_message(0, ctx),
+            // What was asked for in one role is no business of the next.
+            Next::Become(succession) | Next::Defer(succession, _) => drop(self.hand_over(succession)),
+        }
+    }
+}
+
+impl<R: Embody> Handler<Alarm> for RoleActor<R> {
+    type Result = ();
+
+    fn handle(&mut self, alarm: Alarm, ctx: &mut Self::Context) {
+        if let Some(successor) = &self.successor {
+            return successor.ring(alarm);
+        }
+        let Some(office) = &mut self.office else { return };
+        if office.believes(alarm) {
+            self.handle(Deliver(Tick), ctx);
+        } else {
+            office.arm();
+        }
+    }
+}
+
+impl<R: Embody> Handler<Rewire> for RoleActor<R> {
+    type Result = ();
+
+    fn handle(&mut self, rewire: Rewire, _: &mut Self::Context) {
+        if let Some(successor) = &self.successor {
+            return successor.rewire(rewire);
+        }
+        let Some(office) = &mut self.office else { return };
+        match rewire {
+            Rewire::Machine(machine) => office.desk.machine = machine,
+            Rewire::Timer(timer) => {
+                office.desk.timer = timer;
+                office.armed_ms = None;
+                office.arm();
+            }
+        }
+    }
+}
+
+impl<R: Embody> Handler<TripCrew> for RoleActor<R> {
+    type Result = ();
+
+    fn handle(&mut self, trip: TripCrew, _: &mut Self::Context) {
+        match &self.successor {
+            Some(successor) => successor.trip_crew(trip),
+            None => R::trip(trip, &mut self.crew),
+        }
+    }
+}
+
+impl<R: Embody> Handler<ChildDown> for RoleActor<R> {
+    type Result = ();
+
+    fn handle(&mut self, down: ChildDown, ctx: &mut Self::Context) {
+        if let Some(office) = &self.office {
+            R::child_down(down, &mut self.crew, &office.role, &office.desk, ctx);
+        }
+    }
+}
+
+/// The end of a turn: lives as long as the role is in office, and is polled by actix whenever the
+/// mailbox has been drained.
+struct TurnEnd;
+
+impl<R: Embody> ActorFuture<RoleActor<R>> for TurnEnd {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        actor: &mut RoleActor<R>,
+        ctx: &mut Context<RoleActor<R>>,
+        _: &mut task::Context<'_>,
+    ) -> Poll<()> {
+        while actor.open && !ctx.waiting() {
+            actor.end_turn(ctx);
+        }
+        if actor.office.is_some() { Poll::Pending } else { Poll::Ready(()) }
+    }
+}

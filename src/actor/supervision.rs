@@ -1,0 +1,206 @@
+//! Guard, leash and budget: a panic or a stop becomes [`ChildDown`].
+//!
+//! actix's own `Supervisor` restarts the same value after a stop, and a panic ends actor and
+//! supervisor alike. Here every actor runs inside a [`Guard`], a future that polls it inside
+//! `catch_unwind` and tells the parent how it ended; the parent rebuilds it from durable state.
+//!
+//! Ends are pulled through the guard and not through the mailbox. A message waits behind a mailbox
+//! that is shut for a sync; the [`Leash`] does not, and so a kill loses an unsynced tail, as a power
+//! cut does, and an injected crash lands in the middle of a sync.
+
+use std::{
+    any::Any,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::Pin,
+    task::{self, Poll},
+};
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Message, Recipient, dev::ContextFut};
+use tokio::sync::oneshot;
+
+use crate::raft::ActorKind;
+
+#[cfg(not(panic = "unwind"))]
+compile_error!("raft-actors heals panics, and needs `panic = \"unwind\"` in every profile that it is built with");
+
+/// Which child of a parent: its kind, and how many of that kind there were before it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Child {
+    /// What it is.
+    pub kind: ActorKind,
+    /// Tells it from those before it.
+    pub number: u64,
+}
+
+/// A child has ended, and nobody had asked for it.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct ChildDown {
+    /// Which one.
+    pub child: Child,
+    /// How.
+    pub end: End,
+}
+
+/// How an actor ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum End {
+    /// A crash was injected.
+    Injected,
+    /// It panicked, and said this.
+    Panicked(String),
+    /// It stopped by itself.
+    Stopped,
+}
+
+/// How to make an actor fall.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fall {
+    /// As if it had panicked.
+    Panic,
+    /// As if it had stopped.
+    Stop,
+}
+
+#[derive(Debug)]
+enum Pull {
+    Release,
+    Fall(Fall),
+}
+
+/// Held by the parent. Dropped: the child ends at its next poll, whatever it waits for.
+#[derive(Debug)]
+pub struct Leash(Option<oneshot::Sender<Pull>>);
+
+impl Leash {
+    /// Lets the child end by itself, when the last of its addresses is gone.
+    pub fn release(mut self) {
+        self.pull(Pull::Release);
+    }
+
+    /// Makes the child fall at its next poll, also in the middle of a sync.
+    pub fn trip(&mut self, fall: Fall) {
+        self.pull(Pull::Fall(fall));
+    }
+
+    fn pull(&mut self, pull: Pull) {
+        if let Some(sender) = self.0.take() {
+            let _ = sender.send(pull);
+        }
+    }
+}
+
+/// What an injected panic carries, so that it is told from a real one.
+struct Injected;
+
+/// Polls an actor inside `catch_unwind`, and tells the parent how it ended.
+struct Guard<A: Actor<Context = Context<A>>> {
+    actor: Option<Pin<Box<ContextFut<A, Context<A>>>>>,
+    leash: Option<oneshot::Receiver<Pull>>,
+    child: Child,
+    parent: Recipient<ChildDown>,
+}
+
+impl<A: Actor<Context = Context<A>>> Guard<A> {
+    /// What the leash says now. `Err`: it was dropped.
+    fn felt(&mut self, cx: &mut task::Context<'_>) -> Result<Option<Fall>, ()> {
+        let Some(leash) = &mut self.leash else { return Ok(None) };
+        match Pin::new(leash).poll(cx) {
+            Poll::Pending => Ok(None),
+            Poll::Ready(Ok(Pull::Fall(fall))) => Ok(Some(fall)),
+            Poll::Ready(Ok(Pull::Release)) => {
+                self.leash = None;
+                Ok(None)
+            }
+            Poll::Ready(Err(_)) => Err(()),
+        }
+    }
+
+    /// Drops the actor without polling it again: dropping a context polls its actor unless it is
+    /// terminated, and this one may be broken. Its own `Drop` may panic too.
+    fn discard(&mut self) {
+        if let Some(mut actor) = self.actor.take() {
+            actor.as_mut().get_mut().ctx().terminate();
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(actor)));
+        }
+    }
+}
+
+impl<A: Actor<Context = Context<A>>> Future for Guard<A> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        let Ok(fall) = self.felt(cx) else {
+            self.discard();
+            return Poll::Ready(());
+        };
+        let Some(actor) = &mut self.actor else { return Poll::Ready(()) };
+        let polled = catch_unwind(AssertUnwindSafe(|| match fall {
+            // Not `panic!`: it would run the panic hook.
+            Some(Fall::Panic) => resume_unwind(Box::new(Injected)),
+            Some(Fall::Stop) => Poll::Ready(()),
+            None => actor.as_mut().poll(cx),
+        }));
+        let end = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(())) if fall.is_some() => End::Injected,
+            Ok(Poll::Ready(())) if self.leash.is_none() => {
+                self.discard();
+                return Poll::Ready(());
+            }
+            Ok(Poll::Ready(())) => End::Stopped,
+            Err(cause) => how(cause.as_ref()),
+        };
+        self.discard();
+        self.parent.do_send(ChildDown { child: self.child, end });
+        Poll::Ready(())
+    }
+}
+
+fn how(cause: &(dyn Any + Send)) -> End {
+    if cause.is::<Injected>() {
+        return End::Injected;
+    }
+    let text = cause.downcast_ref::<&str>().map(|text| text.to_string());
+    End::Panicked(text.or_else(|| cause.downcast_ref::<String>().cloned()).unwrap_or_default())
+}
+
+/// Starts an actor on this thread, under guard.
+pub fn spawn_guarded<A: Actor<Context = Context<A>>>(
+    child: Child,
+    parent: Recipient<ChildDown>,
+    actor: A,
+) -> (Addr<A>, Leash) {
+    let context = Context::new();
+    let addr = context.address();
+    let actor = Some(Box::pin(context.into_future(actor)));
+    let (sender, receiver) = oneshot::channel();
+    tokio::task::spawn_local(Guard { actor, leash: Some(receiver), child, parent });
+    (addr, Leash(Some(sender)))
+}
+
+/// How often children may be restarted without any progress in between: crashes that bring the
+/// peer on are healed for ever, a loop that brings nothing is not.
+#[derive(Debug)]
+pub struct Budget {
+    max: u32,
+    spent: u32,
+    progress: u64,
+}
+
+impl Budget {
+    /// Allows `max` restarts without progress.
+    pub fn new(max: u32) -> Budget {
+        Budget { max, spent: 0, progress: 0 }
+    }
+
+    /// One more restart, at this much progress. `None`: there were too many.
+    pub fn spend(&mut self, progress: u64) -> Option<u32> {
+        if progress > self.progress {
+            (self.progress, self.spent) = (progress, 0);
+        }
+        self.spent += 1;
+        (self.spent <= self.max).then_some(self.spent)
+    }
+}

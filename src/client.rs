@@ -1,0 +1,277 @@
+//! How an application speaks to a cluster: propose, query, sessions.
+//!
+//! A [`Client`] finds the leader, keeps to it, and follows redirects. What it says about an outcome is
+//! exact: it never resends what may have been done. A [`Session`] may, for the cluster applies each of
+//! its commands once, in order.
+
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep, timeout_at};
+
+mod session;
+
+pub use session::{Session, Ticket};
+
+use crate::{
+    error::ClientError,
+    machine::{Codec, Interface, envelope},
+    raft::{Outcome, PeerId, Port},
+};
+
+/// How fresh the answer to a query has to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Consistency {
+    /// It shows everything that was done before the query began. Costs a round of heartbeats.
+    #[default]
+    Linearizable,
+    /// What the asked peer's machine happens to know; it may be behind. Costs nothing.
+    Local,
+}
+
+/// How a client reaches the peers of a cluster: within one process, or over a network.
+pub(crate) trait Endpoint: Send + Sync + 'static {
+    /// The peers it knows, in the order of their ids.
+    fn peers(&self) -> Vec<PeerId>;
+    /// Where a peer listens, if it has an address.
+    fn address(&self, peer: PeerId) -> Option<String>;
+    /// Puts a command in front of a peer.
+    fn propose(&self, to: PeerId, command: Bytes, port: Port);
+    /// Puts a linearizable query in front of a peer.
+    fn read(&self, to: PeerId, question: Bytes, port: Port);
+    /// Asks a peer's own machine.
+    fn ask_local(&self, of: PeerId, question: Bytes, port: Port);
+}
+
+/// The limits a client keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub command_bytes_max: usize,
+    pub deadline: Duration,
+    pub session_window: usize,
+    /// After how long without any answer a session tries another peer.
+    pub patience: Duration,
+}
+
+/// How long to wait before asking again when nobody is known to lead.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A handle on a cluster: cheap to clone, for any thread and runtime.
+pub struct Client<I: Interface> {
+    way: Way,
+    types: PhantomData<fn() -> I>,
+}
+
+/// The untyped part of a client.
+#[derive(Clone)]
+pub(crate) struct Way {
+    endpoint: Arc<dyn Endpoint>,
+    /// The peer that led when last heard of; `0`: nobody is known to.
+    leader: Arc<AtomicU64>,
+    limits: Limits,
+}
+
+impl<I: Interface> Clone for Client<I> {
+    fn clone(&self) -> Self {
+        Client { way: self.way.clone(), types: PhantomData }
+    }
+}
+
+impl<I: Interface> fmt::Debug for Client<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("leader", &self.way.leader).finish_non_exhaustive()
+    }
+}
+
+impl<I: Interface> Client<I> {
+    pub(crate) fn new(endpoint: Arc<dyn Endpoint>, limits: Limits) -> Client<I> {
+        let way = Way { endpoint, leader: Arc::default(), limits };
+        Client { way, types: PhantomData }
+    }
+
+    /// This client, with another deadline for each of its calls. The default is
+    /// [`Config::deadline_ms`](crate::Config::deadline_ms).
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.way.limits.deadline = deadline;
+        self
+    }
+
+    /// Proposes a command, and waits for the machine's answer after it was applied.
+    ///
+    /// # Errors
+    /// [`ClientError`] says whether the command may have been done: only after `Unknown` it may have.
+    pub async fn propose(&self, command: &I::Command) -> Result<I::Answer, ClientError> {
+        let bytes = self.way.encode(envelope::plain(), command)?;
+        let answer = self.way.ask(|way, to, port| way.endpoint.propose(to, bytes.clone(), port)).await?;
+        Ok(I::Answer::decode(answer)?)
+    }
+
+    /// Asks the machine, and sees everything that was done before.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; a query changes nothing, and can always be repeated.
+    pub async fn query(&self, query: &I::Query) -> Result<I::Response, ClientError> {
+        let question = self.way.encode(Vec::new(), query)?;
+        let answer = self.way.ask(|way, to, port| way.endpoint.read(to, question.clone(), port)).await?;
+        Ok(I::Response::decode(answer)?)
+    }
+
+    /// Asks the machine of one peer, as it is now: it may be behind.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; a query changes nothing, and can always be repeated.
+    pub async fn query_local(&self, of: PeerId, query: &I::Query) -> Result<I::Response, ClientError> {
+        let question = self.way.encode(Vec::new(), query)?;
+        let (port, answer) = Port::new();
+        self.way.endpoint.ask_local(of, question, port);
+        let deadline = Instant::now() + self.way.limits.deadline;
+        let outcome = match timeout_at(deadline, answer).await {
+            Ok(Ok(outcome)) => outcome,
+            _ => Outcome::Unknown,
+        };
+        Ok(I::Response::decode(self.way.settle(outcome)?)?)
+    }
+
+    /// Asks the machine with the consistency that is named; `Local` asks the leader's, if one is
+    /// known.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; a query changes nothing, and can always be repeated.
+    pub async fn query_with(
+        &self,
+        consistency: Consistency,
+        query: &I::Query,
+    ) -> Result<I::Response, ClientError> {
+        match consistency {
+            Consistency::Linearizable => self.query(query).await,
+            Consistency::Local => self.query_local(self.way.target(0), query).await,
+        }
+    }
+
+    /// Opens a session of a new random id.
+    ///
+    /// # Errors
+    /// No leader answered in time.
+    pub async fn session(&self) -> Result<Session<I>, ClientError> {
+        self.resume_session(rand::random()).await
+    }
+
+    /// Opens the session of this id, or takes it up again where it was left. At most one client may
+    /// use an id at a time.
+    ///
+    /// # Errors
+    /// No leader answered in time.
+    pub async fn resume_session(&self, id: u128) -> Result<Session<I>, ClientError> {
+        Session::open(self.way.clone(), id).await
+    }
+}
+
+impl Way {
+    /// Appends the bytes of a value to a header.
+    fn encode(&self, mut bytes: Vec<u8>, value: &impl Codec) -> Result<Bytes, ClientError> {
+        let header = bytes.len();
+        value.encode(&mut bytes)?;
+        let (length, max) = (bytes.len() - header, self.limits.command_bytes_max);
+        if length > max {
+            return Err(ClientError::TooLarge { bytes: length, max });
+        }
+        Ok(Bytes::from(bytes))
+    }
+
+    /// The peer to try: the last known leader, or the peers in turn.
+    fn target(&self, attempt: usize) -> PeerId {
+        match self.leader.load(Relaxed) {
+            0 => {
+                let peers = self.endpoint.peers();
+                peers.get(attempt % peers.len().max(1)).copied().unwrap_or_default()
+            }
+            leader => PeerId(leader),
+        }
+    }
+
+    /// Remembers who is said to lead, if it is a peer of this cluster: a redirect out of it is not
+    /// followed.
+    fn learn(&self, leader: Option<PeerId>) -> bool {
+        let known = leader.filter(|leader| self.endpoint.peers().contains(leader));
+        self.leader.store(known.map_or(0, |leader| leader.0), Relaxed);
+        known.is_some()
+    }
+
+    /// Asks until somebody who leads answers, or the deadline has passed.
+    async fn ask(&self, send: impl Fn(&Way, PeerId, Port)) -> Result<Bytes, ClientError> {
+        let deadline = Instant::now() + self.limits.deadline;
+        let mut redirects = 0;
+        for attempt in 0.. {
+            let to = self.target(attempt);
+            let (port, answer) = Port::new();
+            send(self, to, port);
+            let outcome = match timeout_at(deadline, answer).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => {
+                    self.forget(to);
+                    Outcome::Unknown
+                }
+                Err(_) => {
+                    self.forget(to);
+                    return Err(ClientError::Unknown);
+                }
+            };
+            let leader = match outcome {
+                Outcome::NotLeader { leader } => leader,
+                Outcome::Unknown | Outcome::Lost => return self.settle(outcome),
+                _ => {
+                    self.leader.store(to.0, Relaxed);
+                    return self.settle(outcome);
+                }
+            };
+            // A redirect to somebody who redirects back is no news.
+            let is_news = self.learn(leader.filter(|&leader| leader != to)) && redirects < 3;
+            redirects = if is_news { redirects + 1 } else { 0 };
+            if !is_news {
+                if Instant::now() + PAUSE >= deadline {
+                    return self.settle(Outcome::NotLeader { leader });
+                }
+                self.leader.store(0, Relaxed);
+                sleep(PAUSE).await;
+            }
+        }
+        Err(ClientError::Unknown)
+    }
+
+    fn forget(&self, leader: PeerId) {
+        let _ = self.leader.compare_exchange(leader.0, 0, Relaxed, Relaxed);
+    }
+
+    fn settle(&self, outcome: Outcome) -> Result<Bytes, ClientError> {
+        Err(match outcome {
+            Outcome::Applied(answer) => return Ok(answer),
+            Outcome::NotLeader { leader } => {
+                let address = leader.and_then(|leader| self.endpoint.address(leader));
+                ClientError::NotLeader { leader, address }
+            }
+            Outcome::Busy => ClientError::Busy,
+            Outcome::Lost => ClientError::Lost,
+            Outcome::Rejected => ClientError::Rejected,
+            Outcome::Poisoned { index } => ClientError::Poisoned { index },
+            Outcome::SessionExpired => ClientError::SessionExpired,
+            // A gap only ever reaches a session, which deals with it.
+            Outcome::Gap { .. } | Outcome::Unknown => ClientError::Unknown,
+        })
+    }
+}
+
+/// Runs a client's background task wherever the caller runs.
+fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    drop(tokio::spawn(task));
+}

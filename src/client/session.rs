@@ -1,0 +1,346 @@
+//! A session: commands in order, each applied once, however often it has to be sent.
+//!
+//! The caller's side hands commands to a driver, a task that keeps a window of them under way. The
+//! cluster applies number *n* only after *n - 1*, answers a repeat with the answer of the first time,
+//! and says which number it expects when one went missing. So the driver may resend whenever it is
+//! in doubt: from the lowest unanswered number on, in order, through whichever peer leads by then.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{self, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_channel::mpsc as outcomes;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+
+use super::{PAUSE, Way, spawn};
+use crate::{
+    error::ClientError,
+    machine::{Codec, Interface, envelope, session::SessionId},
+    raft::{Outcome, PeerId, Port},
+};
+
+/// A session with a cluster. Commands are applied in the order in which they were submitted, each
+/// once, also across changes of leaders, snapshots and restarts.
+pub struct Session<I: Interface> {
+    id: u128,
+    way: Way,
+    submit: mpsc::UnboundedSender<Submitted>,
+    window: Arc<Semaphore>,
+    resumed_at: u64,
+    types: PhantomData<fn() -> I>,
+}
+
+/// A command that was submitted: await it for the machine's answer.
+pub struct Ticket<I: Interface> {
+    answer: oneshot::Receiver<Result<Bytes, ClientError>>,
+    types: PhantomData<fn() -> I>,
+}
+
+struct Submitted {
+    command: Bytes,
+    answer: oneshot::Sender<Result<Bytes, ClientError>>,
+    /// Its place in the window, free again once it is settled.
+    place: OwnedSemaphorePermit,
+}
+
+impl<I: Interface> Session<I> {
+    pub(super) async fn open(way: Way, id: u128) -> Result<Session<I>, ClientError> {
+        let session = SessionId(id);
+        let deadline = Instant::now() + way.limits.deadline;
+        // Opening is idempotent: what is in doubt is done again.
+        let last = loop {
+            match way.ask(|way, to, port| way.endpoint.propose(to, envelope::open(session), port)).await {
+                Ok(last) => break u64::decode_le(&last),
+                Err(ClientError::Unknown | ClientError::Busy | ClientError::Lost) if Instant::now() < deadline => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        let (submit, submitted) = mpsc::unbounded_channel();
+        spawn(Driver::new(way.clone(), session, last, submitted).run());
+        let window = Arc::new(Semaphore::new(way.limits.session_window));
+        Ok(Session { id, way, submit, window, resumed_at: last, types: PhantomData })
+    }
+
+    /// The session's id: with it [`Client::resume_session`](super::Client::resume_session) takes it up
+    /// again.
+    pub fn id(&self) -> u128 {
+        self.id
+    }
+
+    /// How many commands of this session the cluster had applied when it was opened.
+    pub fn resumed_at(&self) -> u64 {
+        self.resumed_at
+    }
+
+    /// Submits a command as the session's next, waiting only for a place in its window. Await the
+    /// ticket for the answer.
+    ///
+    /// # Errors
+    /// The command is too large or can't be turned into bytes, or the session is over.
+    pub async fn submit(&self, command: &I::Command) -> Result<Ticket<I>, ClientError> {
+        let command = self.way.encode(Vec::new(), command)?;
+        let place = self.window.clone().acquire_owned().await.map_err(|_| ClientError::SessionExpired)?;
+        let (sender, answer) = oneshot::channel();
+        let submitted = Submitted { command, answer: sender, place };
+        self.submit.send(submitted).map_err(|_| ClientError::SessionExpired)?;
+        Ok(Ticket { answer, types: PhantomData })
+    }
+
+    /// Submits a command and waits for its answer.
+    ///
+    /// # Errors
+    /// See [`ClientError`]. After the deadline the outcome is `Unknown` to the caller; the session
+    /// goes on to see the command through, since those behind it have to wait for it.
+    pub async fn propose(&self, command: &I::Command) -> Result<I::Answer, ClientError> {
+        self.submit(command).await?.await
+    }
+}
+
+impl<I: Interface> Future for Ticket<I> {
+    type Output = Result<I::Answer, ClientError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer).poll(cx).map(|answer| match answer {
+            Ok(Ok(bytes)) => Ok(I::Answer::decode(bytes)?),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(ClientError::Unknown),
+        })
+    }
+}
+
+/// The eight bytes of an opened session's answer.
+trait DecodeLe {
+    fn decode_le(bytes: &[u8]) -> Self;
+}
+
+impl DecodeLe for u64 {
+    fn decode_le(bytes: &[u8]) -> u64 {
+        bytes.try_into().map_or(0, u64::from_le_bytes)
+    }
+}
+
+/// One command in the window.
+struct Item {
+    command: Bytes,
+    /// Gone once the caller has been told, be it that the deadline has passed.
+    answer: Option<oneshot::Sender<Result<Bytes, ClientError>>>,
+    deadline: Instant,
+    settled: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Sends, resends, settles.
+struct Driver {
+    way: Way,
+    session: SessionId,
+    submitted: mpsc::UnboundedReceiver<Submitted>,
+    /// The number of the first item of the window: the lowest that is not settled.
+    lowest: u64,
+    items: VecDeque<Item>,
+    /// Where this attempt's outcomes arrive. A new attempt has a new channel, so that the outcomes
+    /// of an old one reach nobody.
+    outcome: outcomes::UnboundedSender<(u64, Outcome)>,
+    outcomes: outcomes::UnboundedReceiver<(u64, Outcome)>,
+    target: PeerId,
+    attempt: usize,
+    /// When everything is sent again, if it is about to be.
+    resend_at: Option<Instant>,
+    /// When to try elsewhere, unless something is settled before.
+    stalled_at: Instant,
+    patience: Duration,
+}
+
+/// What happened to a driver.
+enum Next {
+    Submitted(Option<Submitted>),
+    Outcome(u64, Outcome),
+    Time,
+}
+
+impl Driver {
+    fn new(way: Way, session: SessionId, last: u64, submitted: mpsc::UnboundedReceiver<Submitted>) -> Driver {
+        let (outcome, outcomes) = outcomes::unbounded();
+        let patience = way.limits.patience;
+        Driver {
+            target: way.target(0),
+            way,
+            session,
+            submitted,
+            lowest: last + 1,
+            items: VecDeque::new(),
+            outcome,
+            outcomes,
+            attempt: 0,
+            resend_at: None,
+            stalled_at: Instant::now() + patience,
+            patience,
+        }
+    }
+
+    /// Runs until the session handle is gone and nobody waits for an answer any more.
+    async fn run(mut self) {
+        let mut is_open = true;
+        while is_open || self.items.iter().any(|item| item.answer.is_some()) {
+            match self.next(is_open).await {
+                Next::Submitted(Some(submitted)) => self.take_in(submitted),
+                Next::Submitted(None) => is_open = false,
+                Next::Outcome(sequence, outcome) => {
+                    if let Err(fatal) = self.settle(sequence, outcome) {
+                        return self.give_up(&fatal);
+                    }
+                }
+                Next::Time => self.on_time(),
+            }
+        }
+    }
+
+    async fn next(&mut self, is_open: bool) -> Next {
+        let wake_at = self.wake_at();
+        tokio::select! {
+            // In this order, always: simulations repeat themselves.
+            biased;
+            outcome = next_outcome(&mut self.outcomes) => outcome,
+            submitted = self.submitted.recv(), if is_open => Next::Submitted(submitted),
+            () = sleep_until(wake_at), if !self.items.is_empty() => Next::Time,
+        }
+    }
+
+    fn wake_at(&self) -> Instant {
+        let deadlines = self.items.iter().filter(|item| item.answer.is_some()).map(|item| item.deadline);
+        let resend_at = self.resend_at.unwrap_or(self.stalled_at);
+        deadlines.take(1).fold(resend_at, Instant::min)
+    }
+
+    fn take_in(&mut self, submitted: Submitted) {
+        let now = Instant::now();
+        if self.items.is_empty() {
+            self.stalled_at = now + self.patience;
+        }
+        self.items.push_back(Item {
+            command: submitted.command,
+            answer: Some(submitted.answer),
+            deadline: now + self.way.limits.deadline,
+            settled: false,
+            _place: submitted.place,
+        });
+        if self.resend_at.is_none() {
+            self.send(self.items.len() - 1);
+        }
+    }
+
+    fn send(&self, number: usize) {
+        let Some(item) = self.items.get(number) else { return };
+        let sequence = self.lowest + number as u64;
+        let mut bytes = envelope::command(self.session, sequence, self.lowest, item.command.len());
+        bytes.extend_from_slice(&item.command);
+        let port = Port::tagged(sequence, self.outcome.clone());
+        self.way.endpoint.propose(self.target, Bytes::from(bytes), port);
+    }
+
+    /// What became of one command. `Err`: of all of them, for good.
+    fn settle(&mut self, sequence: u64, outcome: Outcome) -> Result<(), ClientError> {
+        let Some(number) = sequence.checked_sub(self.lowest).map(|number| number as usize) else { return Ok(()) };
+        match outcome {
+            Outcome::Applied(_) | Outcome::Rejected => {
+                let result = self.way.settle(outcome);
+                if let Some(item) = self.items.get_mut(number) {
+                    item.settled = true;
+                    item.answer.take().into_iter().for_each(|answer| drop(answer.send(result.clone())));
+                }
+                self.advance();
+                Ok(())
+            }
+            Outcome::SessionExpired | Outcome::Poisoned { .. } => self.way.settle(outcome).map(drop),
+            Outcome::NotLeader { leader: Some(leader) } if leader != self.target && self.way.learn(Some(leader)) => {
+                self.resend(Duration::ZERO, Some(leader));
+                Ok(())
+            }
+            Outcome::NotLeader { .. } => {
+                self.resend(PAUSE, None);
+                Ok(())
+            }
+            // The peer leads, and has more to do than it takes, or lost one on the way.
+            Outcome::Busy | Outcome::Gap { .. } => {
+                self.resend(PAUSE, Some(self.target));
+                Ok(())
+            }
+            Outcome::Lost | Outcome::Unknown => {
+                self.resend(PAUSE, None);
+                Ok(())
+            }
+        }
+    }
+
+    /// The window moves on to the first command that is not settled.
+    fn advance(&mut self) {
+        while self.items.front().is_some_and(|item| item.settled) {
+            self.items.pop_front();
+            self.lowest += 1;
+        }
+        self.patience = self.way.limits.patience;
+        self.stalled_at = Instant::now() + self.patience;
+    }
+
+    /// Everything is to be sent again, after a pause, to this peer or to the next.
+    fn resend(&mut self, pause: Duration, to: Option<PeerId>) {
+        if self.resend_at.is_some() {
+            return;
+        }
+        match to {
+            Some(to) => self.target = to,
+            None => {
+                self.way.forget(self.target);
+                self.attempt += 1;
+                self.target = self.way.target(self.attempt);
+            }
+        }
+        (self.outcome, self.outcomes) = outcomes::unbounded();
+        self.resend_at = Some(Instant::now() + pause);
+    }
+
+    fn on_time(&mut self) {
+        let now = Instant::now();
+        for item in self.items.iter_mut().take_while(|item| item.deadline <= now) {
+            item.answer.take().into_iter().for_each(|answer| drop(answer.send(Err(ClientError::Unknown))));
+        }
+        match self.resend_at {
+            Some(resend_at) if resend_at <= now => {
+                self.resend_at = None;
+                (0..self.items.len()).for_each(|number| self.send(number));
+            }
+            None if self.stalled_at <= now => {
+                self.patience = self.patience.saturating_mul(2).min(self.way.limits.deadline);
+                self.stalled_at = now + self.patience;
+                self.resend(Duration::ZERO, None);
+            }
+            _ => {}
+        }
+    }
+
+    /// The session is over: nothing that is not settled will be.
+    fn give_up(mut self, error: &ClientError) {
+        for item in &mut self.items {
+            item.answer.take().into_iter().for_each(|answer| drop(answer.send(Err(error.clone()))));
+        }
+    }
+}
+
+async fn next_outcome(outcomes: &mut outcomes::UnboundedReceiver<(u64, Outcome)>) -> Next {
+    match std::future::poll_fn(|cx| futures_core::Stream::poll_next(Pin::new(&mut *outcomes), cx)).await {
+        Some((sequence, outcome)) => Next::Outcome(sequence, outcome),
+        // The driver holds a sender itself.
+        None => std::future::pending().await,
+    }
+}

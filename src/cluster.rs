@@ -1,0 +1,379 @@
+//! A whole cluster in one process: live, or simulated on virtual time.
+//!
+//! A [`Builder`] makes it, a [`Cluster`] is a handle on it: start and kill peers, trip single actors,
+//! cut links, watch events, ask for a [`Client`]. A simulated cluster runs all its peers, its network,
+//! its disks and the caller's own code on one thread and on a paused clock: the same seed gives the
+//! same run, event by event.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
+
+mod builder;
+mod runtime;
+
+pub use builder::Builder;
+
+use crate::{
+    actor::{
+        gauges::PeerStatus,
+        host::{HostHandle, Seat},
+        parts::Failures,
+        supervision::Fall,
+    },
+    client::{Client, Endpoint, Limits},
+    config::Config,
+    error::{ClusterError, TransferError},
+    machine::Interface,
+    observe::{Hub, Observer, Report},
+    raft::{ActorKind, Event, Index, Outcome, PeerId, Port, Query, RoleKind, Transfer, Why, Command},
+    storage::MemoryDisk,
+    transport::{
+        faults::{FaultGuard, Rule},
+        local::Local,
+    },
+};
+
+/// A handle on a cluster: cheap to clone, for any thread and runtime. When the last one is gone the
+/// cluster's peers end.
+pub struct Cluster<I: Interface> {
+    inner: Arc<Inner>,
+    client: Client<I>,
+}
+
+/// How a peer is ended for a while.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Crash {
+    /// As if the actor had panicked.
+    Panic,
+    /// As if the actor had stopped.
+    Stop,
+}
+
+struct Inner {
+    config: Arc<Config>,
+    hub: Arc<Hub>,
+    network: Arc<Local>,
+    places: BTreeMap<PeerId, Place>,
+    failures: Failures,
+    /// Keeps the cluster's threads alive; none in a simulation.
+    threads: Mutex<Vec<runtime::Thread>>,
+}
+
+/// Where one peer lives.
+struct Place {
+    seat: Arc<Seat>,
+    disk: MemoryDisk,
+    host: HostHandle,
+}
+
+impl<I: Interface> Clone for Cluster<I> {
+    fn clone(&self) -> Self {
+        Cluster { inner: self.inner.clone(), client: self.client.clone() }
+    }
+}
+
+impl<I: Interface> fmt::Debug for Cluster<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").field("peers", &self.peers()).finish_non_exhaustive()
+    }
+}
+
+impl<I: Interface> Cluster<I> {
+    /// The peers, up or not, in the order of their ids.
+    pub fn peers(&self) -> Vec<PeerId> {
+        self.inner.places.keys().copied().collect()
+    }
+
+    /// How the peers behave.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// A client of this cluster.
+    pub fn client(&self) -> Client<I> {
+        self.client.clone()
+    }
+
+    /// How a peer does, as it last published it. Never waits.
+    pub fn status(&self, peer: PeerId) -> Option<PeerStatus> {
+        self.inner.places.get(&peer).map(|place| place.seat.status())
+    }
+
+    /// How all peers do.
+    pub fn statuses(&self) -> Vec<PeerStatus> {
+        self.inner.places.values().map(|place| place.seat.status()).collect()
+    }
+
+    /// The peer that leads the latest term, if one does.
+    pub fn leader(&self) -> Option<PeerId> {
+        let leading = self.statuses().into_iter().filter(|status| status.role == Some(RoleKind::Leader));
+        leading.max_by_key(|status| status.term).map(|status| status.peer)
+    }
+
+    /// Waits until a peer leads, and has committed in its term. `None`: not within `patience`.
+    pub async fn wait_for_leader(&self, patience: Duration) -> Option<PeerId> {
+        let settled = || {
+            self.leader().filter(|&leader| self.status(leader).is_some_and(|status| status.last.index <= status.commit))
+        };
+        self.wait_until(patience, || settled().is_some()).await;
+        settled()
+    }
+
+    /// Waits until something holds; looks every millisecond. Says whether it came to hold.
+    pub async fn wait_until(&self, patience: Duration, holds: impl Fn() -> bool) -> bool {
+        let deadline = Instant::now() + patience;
+        while !holds() {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        true
+    }
+
+    /// Waits until every peer that is up has applied everything that any of them has committed.
+    pub async fn wait_until_caught_up(&self, patience: Duration) -> bool {
+        let caught_up = || {
+            let living: Vec<_> = self.statuses().into_iter().filter(|status| status.up).collect();
+            let last = living.iter().map(|status| status.last.index).max().unwrap_or_default();
+            living.iter().all(|status| status.applied == last && status.role.is_some())
+        };
+        self.wait_until(patience, caught_up).await
+    }
+
+    /// Lets the cluster run for a while: of virtual time, if it is simulated.
+    pub async fn run_for(&self, time: Duration) {
+        sleep(time).await;
+    }
+
+    /// How long the cluster has been running, in its own time.
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_micros(self.inner.hub.now_us())
+    }
+
+    // Crashes.
+
+    /// Makes one actor of a peer fall as if it had panicked, at its next poll, also in the middle of a
+    /// sync. It heals by itself. A replicator falls only on a leader.
+    pub fn crash(&self, peer: PeerId, actor: ActorKind) {
+        self.crash_with(peer, actor, Crash::Panic);
+    }
+
+    /// Makes one actor of a peer fall, in the way that is named.
+    pub fn crash_with(&self, peer: PeerId, actor: ActorKind, how: Crash) {
+        let fall = match how {
+            Crash::Panic => Fall::Panic,
+            Crash::Stop => Fall::Stop,
+        };
+        if let Some(place) = self.inner.places.get(&peer) {
+            place.seat.trip(actor, fall);
+        }
+    }
+
+    /// Cuts the power of a peer: no hand-over, no sync, no goodbye. What it had not synced may be
+    /// lost. Returns when the last of its actors is gone; its disk stays.
+    pub async fn kill(&self, peer: PeerId) {
+        if let Some(place) = self.inner.places.get(&peer) {
+            place.host.kill(peer).await;
+        }
+    }
+
+    /// Starts a peer again, from what its disk holds. Nothing happens if it is up.
+    pub async fn restart(&self, peer: PeerId) {
+        if let Some(place) = self.inner.places.get(&peer) {
+            place.host.open(place.seat.clone(), Box::new(place.disk.clone())).await;
+        }
+    }
+
+    /// Stops a peer gracefully: it hands leadership over, and then ends. Everything that was
+    /// acknowledged is durable, here as everywhere.
+    pub async fn stop(&self, peer: PeerId) {
+        let leads = || self.status(peer).is_some_and(|status| status.role == Some(RoleKind::Leader));
+        if leads() && self.peers().len() > 1 {
+            // Without success it ends all the same, and the others elect.
+            let _ = self.ask_transfer(peer, None).await;
+        }
+        if let Some(place) = self.inner.places.get(&peer) {
+            place.seat.note(|| Event::PeerStopped { cause: String::new(), why: Why::Stopped });
+        }
+        self.kill(peer).await;
+    }
+
+    /// The disk of a peer: slow it down, make it fail.
+    pub fn disk(&self, peer: PeerId) -> Option<&MemoryDisk> {
+        self.inner.places.get(&peer).map(|place| &place.disk)
+    }
+
+    // The network.
+
+    /// Puts a fault rule in force until the guard is dropped.
+    #[must_use = "the fault is over when the guard is dropped; `keep()` makes it last"]
+    pub fn fault(&self, rule: Rule) -> FaultGuard {
+        self.inner.network.faults().apply(rule)
+    }
+
+    /// Cuts all links between two groups of peers, both ways, until the guard is dropped.
+    #[must_use = "the partition is over when the guard is dropped; `keep()` makes it last"]
+    pub fn partition(
+        &self,
+        one: impl IntoIterator<Item = PeerId>,
+        other: impl IntoIterator<Item = PeerId>,
+    ) -> FaultGuard {
+        self.fault(Rule::new().between(one, other).cut())
+    }
+
+    /// Cuts one peer off from all others, both ways, until the guard is dropped.
+    #[must_use = "the peer is back when the guard is dropped; `keep()` makes it last"]
+    pub fn isolate(&self, peer: PeerId) -> FaultGuard {
+        let others: Vec<_> = self.peers().into_iter().filter(|&other| other != peer).collect();
+        self.partition([peer], others)
+    }
+
+    /// Cuts the link from one peer to another, that way only, until the guard is dropped.
+    #[must_use = "the link is back when the guard is dropped; `keep()` makes it last"]
+    pub fn cut(&self, from: PeerId, to: PeerId) -> FaultGuard {
+        self.fault(Rule::new().from([from]).to([to]).cut())
+    }
+
+    // Orders.
+
+    /// Hands leadership over: to `target`, or to the healthy voter that is furthest.
+    ///
+    /// # Errors
+    /// See [`TransferError`]; the cluster goes on in any case.
+    pub async fn transfer(&self, target: Option<PeerId>) -> Result<(), TransferError> {
+        let leader = self.leader().ok_or(TransferError::NoLeader)?;
+        self.ask_transfer(leader, target).await
+    }
+
+    async fn ask_transfer(&self, leader: PeerId, target: Option<PeerId>) -> Result<(), TransferError> {
+        let (port, outcome) = Port::new();
+        let place = self.inner.places.get(&leader).ok_or(TransferError::NoLeader)?;
+        place.seat.transfer(Transfer { target, port });
+        match outcome.await {
+            Ok(Outcome::Applied(_)) => Ok(()),
+            Ok(Outcome::Busy) => Err(TransferError::Busy),
+            Ok(Outcome::Lost) => Err(TransferError::TimedOut),
+            Ok(Outcome::Rejected) => Err(TransferError::NotAVoter),
+            _ => Err(TransferError::NoLeader),
+        }
+    }
+
+    /// Has a peer take a snapshot now, and waits until it is durable. Returns the last entry that it
+    /// covers, or `None` if it could not be taken.
+    pub async fn take_snapshot(&self, peer: PeerId) -> Option<Index> {
+        let (port, outcome) = Port::new();
+        self.inner.places.get(&peer)?.seat.take_snapshot(port);
+        match outcome.await {
+            Ok(Outcome::Applied(index)) => index.as_ref().try_into().ok().map(|index| Index(u64::from_le_bytes(index))),
+            _ => None,
+        }
+    }
+
+    // Events.
+
+    /// Adds an observer of everything that happens from now on.
+    pub fn observe(&self, observer: impl Observer) {
+        self.inner.hub.attach(observer);
+    }
+
+    /// Everything that happens from now on, as a stream.
+    pub fn events(&self) -> mpsc::UnboundedReceiver<Report> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.observe(move |report: &Report| drop(sender.send(report.clone())));
+        receiver
+    }
+
+    /// What went wrong so far that nobody had asked for: actors that fell untripped, peers that
+    /// stopped or broke the protocol.
+    pub fn failures(&self) -> Vec<String> {
+        self.inner.failures()
+    }
+
+    /// Ends the cluster.
+    ///
+    /// # Errors
+    /// Something had gone wrong that nobody had asked for: see [`Cluster::failures`].
+    pub async fn shutdown(self) -> Result<(), ClusterError> {
+        for &peer in self.inner.places.keys() {
+            self.kill(peer).await;
+        }
+        let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            thread.end().await;
+        }
+        match self.failures() {
+            failures if failures.is_empty() => Ok(()),
+            failures => Err(ClusterError::Failures(failures)),
+        }
+    }
+
+    async fn start_all(&self) {
+        for &peer in self.inner.places.keys() {
+            self.restart(peer).await;
+        }
+    }
+}
+
+impl Inner {
+    fn failures(&self) -> Vec<String> {
+        let mut failures = self.failures.list();
+        for status in self.places.values().map(|place| place.seat.status()) {
+            if status.violations > 0 {
+                failures.push(format!("peer {} saw {} violations", status.peer, status.violations));
+            }
+        }
+        failures
+    }
+}
+
+impl Endpoint for Inner {
+    fn peers(&self) -> Vec<PeerId> {
+        self.places.keys().copied().collect()
+    }
+
+    fn address(&self, _: PeerId) -> Option<String> {
+        None
+    }
+
+    fn propose(&self, to: PeerId, command: Bytes, port: Port) {
+        match self.places.get(&to) {
+            Some(place) => place.seat.door().propose(Command::Data(command), port),
+            None => port.answer(Outcome::NotLeader { leader: None }),
+        }
+    }
+
+    fn read(&self, to: PeerId, question: Bytes, port: Port) {
+        match self.places.get(&to) {
+            Some(place) => place.seat.door().read(Query { question, port }),
+            None => port.answer(Outcome::NotLeader { leader: None }),
+        }
+    }
+
+    fn ask_local(&self, of: PeerId, question: Bytes, port: Port) {
+        match self.places.get(&of) {
+            Some(place) => place.seat.ask_local(Query { question, port }),
+            None => port.answer(Outcome::NotLeader { leader: None }),
+        }
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        command_bytes_max: config.command_bytes_max,
+        deadline: Duration::from_millis(config.deadline_ms),
+        session_window: config.session_window,
+        patience: Duration::from_millis(config.election_timeout_ms.end.saturating_mul(2)),
+    }
+}

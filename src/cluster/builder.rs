@@ -1,0 +1,244 @@
+//! How a cluster is made.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    ops::RangeInclusive,
+    sync::{Arc, Mutex},
+};
+
+use super::{Cluster, Inner, Place, limits, runtime};
+use crate::{
+    actor::{
+        custom::{Engine, HiredActor, MachineLike},
+        host::{HostHandle, PeerPlan, Seat},
+        machine::MachineFactory,
+        parts::Failures,
+    },
+    client::{Client, Endpoint},
+    config::Config,
+    error::ClusterError,
+    machine::{Interface, StateMachine, erased::Typed},
+    observe::{Hub, Observer},
+    raft::{Identity, Membership, PeerId},
+    storage::MemoryDisk,
+    transport::{faults::Faults, local::Local},
+};
+
+/// Makes a [`Cluster`].
+pub struct Builder<I: Interface> {
+    factory: Arc<dyn MachineFactory>,
+    peers: usize,
+    config: Config,
+    seed: Option<u64>,
+    thread_per_peer: bool,
+    latency_ms: Option<RangeInclusive<u64>>,
+    sync_ms: Option<RangeInclusive<u64>>,
+    observers: Vec<Box<dyn Observer>>,
+    allow_failures: bool,
+    types: PhantomData<fn() -> I>,
+}
+
+impl<I: Interface> fmt::Debug for Builder<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("peers", &self.peers).field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Makes the machines of a cluster from a function.
+struct Factory<F>(F);
+
+impl<F: Fn(PeerId) -> Engine + Send + Sync + 'static> MachineFactory for Factory<F> {
+    fn build(&self, peer: PeerId) -> Engine {
+        (self.0)(peer)
+    }
+}
+
+impl<M: StateMachine> Cluster<M> {
+    /// A cluster of peers with a machine each: `machine` makes that of one peer, at its start and
+    /// whenever it has to be rebuilt.
+    pub fn of(machine: impl Fn(PeerId) -> M + Send + Sync + 'static) -> Builder<M> {
+        Builder::new(move |peer| Engine::Inline(Box::new(Typed(machine(peer)))))
+    }
+}
+
+impl<A: MachineLike> Cluster<A> {
+    /// A cluster of peers where an actor of your own takes the machine's place.
+    pub fn of_actors(actor: impl Fn(PeerId) -> A + Send + Sync + 'static) -> Builder<A> {
+        Builder::new(move |peer| Engine::Hired(Box::new(HiredActor::new(actor(peer)))))
+    }
+}
+
+impl<I: Interface> Builder<I> {
+    fn new(factory: impl Fn(PeerId) -> Engine + Send + Sync + 'static) -> Builder<I> {
+        Builder {
+            factory: Arc::new(Factory(factory)),
+            peers: 3,
+            config: Config::default(),
+            seed: None,
+            thread_per_peer: false,
+            latency_ms: None,
+            sync_ms: None,
+            observers: Vec::new(),
+            allow_failures: false,
+            types: PhantomData,
+        }
+    }
+
+    /// How many peers, 1 to 9. Default 3.
+    #[must_use]
+    pub fn peers(mut self, peers: usize) -> Self {
+        self.peers = peers;
+        self
+    }
+
+    /// How the peers behave.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The seed of a live cluster's chance; a random one by default. (A live run does not repeat
+    /// itself, whatever the seed: its clock and its threads are real.)
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Whether each peer of a live cluster has a thread of its own. It isolates them from each other,
+    /// and costs throughput: one thread for all is the default.
+    #[must_use]
+    pub fn thread_per_peer(mut self, thread_per_peer: bool) -> Self {
+        self.thread_per_peer = thread_per_peer;
+        self
+    }
+
+    /// How long messages travel, in milliseconds: drawn anew for each. Default: no time if live, 1 to
+    /// 3 if simulated.
+    #[must_use]
+    pub fn latency_ms(mut self, latency_ms: RangeInclusive<u64>) -> Self {
+        self.latency_ms = Some(latency_ms);
+        self
+    }
+
+    /// How long syncs take, in milliseconds: drawn anew for each. Default: no time if live, 1 to 5 if
+    /// simulated.
+    #[must_use]
+    pub fn sync_ms(mut self, sync_ms: RangeInclusive<u64>) -> Self {
+        self.sync_ms = Some(sync_ms);
+        self
+    }
+
+    /// Adds an observer of everything that happens.
+    #[must_use]
+    pub fn observe(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Box::new(observer));
+        self
+    }
+
+    /// Lets a simulation succeed although actors fell that nobody had tripped. For machines that are
+    /// meant to panic.
+    #[must_use]
+    pub fn allow_failures(mut self) -> Self {
+        self.allow_failures = true;
+        self
+    }
+
+    fn validate(&self) -> Result<(), ClusterError> {
+        self.config.validate()?;
+        if (1..=9).contains(&self.peers) { Ok(()) } else { Err(ClusterError::Peers(self.peers)) }
+    }
+
+    /// Starts a live cluster on threads of its own, on the real clock.
+    ///
+    /// # Errors
+    /// The configuration makes no sense, or the system gives no threads.
+    pub async fn start(self) -> Result<Cluster<I>, ClusterError> {
+        self.validate()?;
+        let count = if self.thread_per_peer { self.peers } else { 1 };
+        let mut threads = Vec::new();
+        let mut hosts = Vec::new();
+        for number in 1..=count {
+            let (thread, host) = runtime::Thread::start(&format!("raft-{number}"))?;
+            threads.push(thread);
+            hosts.push(host);
+        }
+        let seed = self.seed.unwrap_or_else(rand::random);
+        let disk = |sync_ms: &Option<_>, peer: PeerId| match sync_ms.clone() {
+            None => MemoryDisk::new(),
+            Some(sync_ms) => MemoryDisk::simulated(seed ^ peer.0, sync_ms),
+        };
+        let cluster = self.assemble(seed, hosts, threads, disk);
+        cluster.start_all().await;
+        Ok(cluster)
+    }
+
+    /// Runs a simulated cluster on this thread and on virtual time, and `script` beside it; ends when
+    /// the script does. The same seed gives the same run, event by event.
+    ///
+    /// # Errors
+    /// The configuration makes no sense; it was called inside an async runtime; or something went
+    /// wrong that nobody had asked for, such as an actor that panicked by itself.
+    pub fn simulate<T, F>(self, seed: u64, script: impl FnOnce(Cluster<I>) -> F) -> Result<T, ClusterError>
+    where
+        F: Future<Output = T>,
+    {
+        self.validate()?;
+        let allow_failures = self.allow_failures;
+        runtime::simulate(async move {
+            let builder = Builder {
+                latency_ms: self.latency_ms.clone().or(Some(1..=3)),
+                sync_ms: self.sync_ms.clone().or(Some(1..=5)),
+                ..self
+            };
+            let disk = |sync_ms: &Option<_>, peer: PeerId| {
+                MemoryDisk::simulated(seed.rotate_left(32) ^ peer.0, sync_ms.clone().unwrap_or(1..=5))
+            };
+            let cluster = builder.assemble(seed, vec![HostHandle::start()], Vec::new(), disk);
+            cluster.start_all().await;
+            let value = script(cluster.clone()).await;
+            match cluster.shutdown().await {
+                Err(error) if !allow_failures => Err(error),
+                _ => Ok(value),
+            }
+        })?
+    }
+
+    fn assemble(
+        self,
+        seed: u64,
+        hosts: Vec<HostHandle>,
+        threads: Vec<runtime::Thread>,
+        disk: impl Fn(&Option<RangeInclusive<u64>>, PeerId) -> MemoryDisk,
+    ) -> Cluster<I> {
+        let hub = Hub::new();
+        for observer in self.observers {
+            hub.attach(observer);
+        }
+        let config = Arc::new(self.config);
+        let network = Arc::new(Local::new(hub.clone(), Faults::new(seed, hub.clone()), self.latency_ms));
+        let ids = (1..=self.peers as u64).map(PeerId);
+        let first_membership = Arc::new(Membership::of(ids.clone()));
+        let failures = Failures::default();
+        let mut places = BTreeMap::new();
+        for (id, host) in ids.zip(hosts.iter().cycle()) {
+            let seat = Seat::new(PeerPlan {
+                identity: Identity { id, first_membership: first_membership.clone(), config: config.clone() },
+                seed,
+                hub: hub.clone(),
+                network: network.clone(),
+                factory: self.factory.clone(),
+                failures: failures.clone(),
+            });
+            places.insert(id, Place { seat, disk: disk(&self.sync_ms, id), host: host.clone() });
+        }
+        let limits = limits(&config);
+        let inner = Arc::new(Inner { config, hub, network, places, failures, threads: Mutex::new(threads) });
+        let client = Client::new(inner.clone() as Arc<dyn Endpoint>, limits);
+        Cluster { inner, client }
+    }
+}

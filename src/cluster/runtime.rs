@@ -1,0 +1,56 @@
+//! The threads and clocks that a cluster runs on.
+
+use std::{future::Future, io, thread::JoinHandle};
+
+use actix::System;
+use tokio::{runtime, sync::oneshot};
+
+use crate::{actor::host::HostHandle, error::ClusterError};
+
+/// A thread of its own for one or all peers of a live cluster. Dropped, it ends by itself.
+pub struct Thread {
+    end: oneshot::Sender<()>,
+    handle: JoinHandle<()>,
+}
+
+impl Thread {
+    /// Starts a thread and a host on it.
+    pub fn start(name: &str) -> Result<(Thread, HostHandle), ClusterError> {
+        let (ready, started) = std::sync::mpsc::channel();
+        let (end, ended) = oneshot::channel::<()>();
+        let run = move || {
+            let system = System::new();
+            system.block_on(async move {
+                // Nobody is there to hear it only if whoever starts the thread is gone.
+                let _ = ready.send(HostHandle::start());
+                let _ = ended.await;
+            });
+        };
+        let thread = std::thread::Builder::new().name(name.into()).spawn(run).map_err(ClusterError::Thread)?;
+        let host = started.recv().map_err(|error| ClusterError::Thread(io::Error::other(error)))?;
+        Ok((Thread { end, handle: thread }, host))
+    }
+
+    /// Ends the thread and waits until it has ended.
+    pub async fn end(self) {
+        drop(self.end);
+        let (done, joined) = oneshot::channel();
+        // Joining blocks, and this may be a runtime's only thread.
+        std::thread::spawn(move || {
+            let _ = self.handle.join();
+            let _ = done.send(());
+        });
+        let _ = joined.await;
+    }
+}
+
+/// Runs a future on this thread, on virtual time.
+pub fn simulate<T>(future: impl Future<Output = T>) -> Result<T, ClusterError> {
+    if runtime::Handle::try_current().is_ok() {
+        return Err(ClusterError::InsideRuntime);
+    }
+    let runtime = runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.map_err(ClusterError::Thread)?;
+    let system = System::with_tokio_rt(|| runtime);
+    Ok(system.block_on(future))
+}
