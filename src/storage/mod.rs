@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 pub mod memory;
 
-pub use memory::MemoryDisk;
+pub use memory::{MemoryDisk, SimulatedDisk};
 
 use crate::raft::{Membership, Position, Record, SnapshotMeta};
 

@@ -1,3 +1,0 @@
-//! (to be written)
-/// x
-pub struct MemoryDisk;

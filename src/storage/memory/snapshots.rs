@@ -1,0 +1,198 @@
+//! The snapshots on a memory disk: a shelf with the latest two, and the one that comes in.
+//!
+//! The snapshot before the latest stays, so that a leader that takes a new one does not pull the
+//! old one from under a transfer: by the time of the second new one, a follower that is still not
+//! done hears `Gone`, and begins anew with the latest. A reader that is open keeps its bytes
+//! whatever happens, like an unlinked file.
+//!
+//! What comes in is kept beside the shelf, in one buffer, until it is whole. Its bytes are not
+//! durable before: opening the disk forgets them, and the sender learns from the next answer that
+//! it has to begin anew. An answer of `meta.bytes` is given only when the snapshot is in force, so
+//! a repeated last piece waits for the same sync as the first one.
+
+use std::{collections::VecDeque, io::Read, sync::Arc};
+
+use bytes::{Buf, Bytes};
+
+use super::Shared;
+use crate::{
+    raft::{Membership, Position, SnapshotMeta},
+    storage::{SnapshotStore, SnapshotWriter, StorageError, Wait},
+};
+
+/// How many snapshots can be read: the latest, and the one before.
+const KEPT: usize = 2;
+
+struct Stored {
+    meta: Arc<SnapshotMeta>,
+    bytes: Bytes,
+}
+
+/// A snapshot of a leader, as far as it is here. The buffer grows with what arrives, and not to what
+/// the sender says: a size is only a claim.
+struct Incoming {
+    meta: Arc<SnapshotMeta>,
+    bytes: Vec<u8>,
+}
+
+/// Durable snapshots, and the one that comes in.
+///
+/// Invariant: at most [`KEPT`] are stored, in the order of their positions.
+#[derive(Default)]
+pub(super) struct Shelf {
+    stored: VecDeque<Stored>,
+    incoming: Option<Incoming>,
+}
+
+impl Shelf {
+    pub(super) fn forget_incoming(&mut self) {
+        self.incoming = None;
+    }
+
+    fn latest(&self) -> Option<&Arc<SnapshotMeta>> {
+        self.stored.back().map(|stored| &stored.meta)
+    }
+
+    /// The latest snapshot, if it leaves nothing to do for one at `at`. What snapshots cover is
+    /// committed, hence their indexes alone tell which is older.
+    fn covering(&self, at: Position) -> Option<&Arc<SnapshotMeta>> {
+        self.latest().filter(|latest| latest.at.index >= at.index)
+    }
+
+    fn bytes(&self, at: Position) -> Result<&Bytes, StorageError> {
+        let stored = self.stored.iter().find(|stored| stored.meta.at == at);
+        stored.map(|stored| &stored.bytes).ok_or(StorageError::Gone { at })
+    }
+
+    /// Puts a snapshot in force, unless it is older than the latest; returns the latest.
+    fn publish(&mut self, meta: Arc<SnapshotMeta>, bytes: Bytes) -> Arc<SnapshotMeta> {
+        if let Some(latest) = self.covering(meta.at) {
+            return latest.clone();
+        }
+        self.incoming.take_if(|incoming| incoming.meta.at.index <= meta.at.index);
+        self.stored.push_back(Stored { meta: meta.clone(), bytes });
+        while self.stored.len() > KEPT {
+            self.stored.pop_front();
+        }
+        meta
+    }
+
+    /// How many bytes of the snapshot that comes in are here.
+    fn held(&self, meta: &SnapshotMeta) -> u64 {
+        let incoming = self.incoming.as_ref().filter(|incoming| incoming.meta.as_ref() == meta);
+        incoming.map_or(0, |incoming| incoming.bytes.len() as u64)
+    }
+
+    /// Takes in a piece, if it follows what is here. Returns how many bytes of the snapshot are.
+    fn take_in(&mut self, meta: &Arc<SnapshotMeta>, offset: u64, data: &[u8]) -> u64 {
+        let held = self.held(meta);
+        let end = offset.checked_add(data.len() as u64);
+        if offset != held || end.is_none_or(|end| end > meta.bytes) {
+            return held;
+        }
+        // A first piece replaces whatever else was coming in, even what is later in the log: that
+        // one's leader may be gone, and nobody else has this very snapshot.
+        let known = self.incoming.take_if(|incoming| incoming.meta == *meta);
+        let incoming =
+            self.incoming.insert(known.unwrap_or_else(|| Incoming { meta: meta.clone(), bytes: Vec::new() }));
+        incoming.bytes.extend_from_slice(data);
+        incoming.bytes.len() as u64
+    }
+
+    /// Puts what came in in force. Returns how many bytes of it are here: all, unless somebody
+    /// else's snapshot took its place, or the disk was opened again, in the meantime.
+    fn publish_incoming(&mut self, meta: &Arc<SnapshotMeta>) -> u64 {
+        if self.covering(meta.at).is_some() {
+            return meta.bytes;
+        }
+        let held = self.held(meta);
+        // For a snapshot without bytes, nothing is all there is of it.
+        if held == meta.bytes {
+            let incoming = self.incoming.take_if(|incoming| incoming.meta == *meta);
+            let bytes = incoming.map_or_else(Vec::new, |incoming| incoming.bytes);
+            self.publish(meta.clone(), bytes.into());
+        }
+        held
+    }
+}
+
+/// The snapshots, as everybody sees them who has the disk open.
+pub(super) struct MemorySnapshots {
+    shared: Arc<Shared>,
+}
+
+impl MemorySnapshots {
+    pub(super) fn new(shared: Arc<Shared>) -> MemorySnapshots {
+        MemorySnapshots { shared }
+    }
+}
+
+impl SnapshotStore for MemorySnapshots {
+    fn latest(&self) -> Option<Arc<SnapshotMeta>> {
+        self.shared.lock().shelf.latest().cloned()
+    }
+
+    fn save(
+        &self,
+        at: Position,
+        membership: Arc<Membership>,
+        write: SnapshotWriter,
+    ) -> Wait<Result<Arc<SnapshotMeta>, StorageError>> {
+        let checked = {
+            let platter = self.shared.lock();
+            platter.check().map(|()| platter.shelf.covering(at).cloned())
+        };
+        match checked {
+            Err(error) => return Wait::Now(Err(error)),
+            Ok(Some(latest)) => return Wait::Now(Ok(latest)),
+            Ok(None) => {}
+        }
+        // Not under the lock: it is the machine's own code, and may be long.
+        let mut bytes = Vec::new();
+        if let Err(cause) = write(&mut bytes) {
+            return Wait::Now(Err(StorageError::Io { what: format!("snapshot at {at}"), cause }));
+        }
+        let meta = Arc::new(SnapshotMeta { at, membership, bytes: bytes.len() as u64 });
+        let ms = self.shared.lock().draw_ms(bytes.len());
+        self.shared.after(ms, move |shared| {
+            let mut platter = shared.lock();
+            platter.check()?;
+            Ok(platter.shelf.publish(meta, bytes.into()))
+        })
+    }
+
+    fn open(&self, at: Position) -> Result<Box<dyn Read + Send>, StorageError> {
+        let bytes = self.shared.lock().shelf.bytes(at)?.clone();
+        Ok(Box::new(bytes.reader()))
+    }
+
+    fn read(&self, at: Position, offset: u64, bytes_max: usize) -> Wait<Result<Bytes, StorageError>> {
+        let platter = self.shared.lock();
+        Wait::Now(platter.shelf.bytes(at).map(|bytes| {
+            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+            let to = from.saturating_add(bytes_max).min(bytes.len());
+            bytes.slice(from..to)
+        }))
+    }
+
+    fn receive(&self, meta: Arc<SnapshotMeta>, offset: u64, data: Bytes) -> Wait<Result<u64, StorageError>> {
+        let mut platter = self.shared.lock();
+        if let Err(error) = platter.check() {
+            return Wait::Now(Err(error));
+        }
+        if platter.shelf.covering(meta.at).is_some() {
+            return Wait::Now(Ok(meta.bytes));
+        }
+        let held = platter.shelf.take_in(&meta, offset, &data);
+        if held < meta.bytes {
+            return Wait::Now(Ok(held));
+        }
+        let ms = platter.draw_ms(usize::try_from(held).unwrap_or(usize::MAX));
+        drop(platter);
+        self.shared.after(ms, move |shared| {
+            let mut platter = shared.lock();
+            platter.check()?;
+            Ok(platter.shelf.publish_incoming(&meta))
+        })
+    }
+}
