@@ -108,6 +108,12 @@ impl State {
         }
         let ahead = state.log.all(state.commit.next(), state.log.last().index);
         state.note_memberships(&ahead);
+        // A snapshot can be durable before the term of the leader that sent it. That term was
+        // reached, and no vote was cast in it: a vote is durable before it counts.
+        let newest = state.log.last().term;
+        if newest > state.term {
+            state.enter_term(newest, Why::Recovery);
+        }
         Ok(state)
     }
 
