@@ -53,13 +53,13 @@ impl Follower {
 
     /// A sign of life from the leader of our term. `false`: another leads it already.
     fn hear(&mut self, leader: PeerId) -> bool {
+        if self.leader.is_some_and(|known| known != leader) || leader == self.state.id() {
+            self.state.note_violation(leader, || "a second leader in one term".into(), Why::SecondLeader);
+            return false;
+        }
         if self.leader.is_none() {
             self.leader = Some(leader);
             self.state.note(|| Event::Following { leader, why: Why::LeaderOfTerm });
-        }
-        if self.leader != Some(leader) || leader == self.state.id() {
-            self.state.note_violation(leader, || "a second leader in one term".into(), Why::SecondLeader);
-            return false;
         }
         self.heard_ms = Some(self.state.now_ms);
         self.restart_election_timeout();
