@@ -274,8 +274,17 @@ impl State {
         kept
     }
 
-    /// Whether the machine is so far behind that no more entries should come in.
+    /// Whether the machine is so far behind what is committed that no more entries should come in.
+    /// What is not committed does not count: the machine can't apply it, and only more entries can
+    /// commit it (§5.4.2).
     pub fn has_backlog(&self) -> bool {
+        let unapplied = self.log.weight_after(self.applied);
+        let uncommitted = self.log.weight_after(self.commit);
+        unapplied.saturating_sub(uncommitted) > self.config.unapplied_bytes_max as u64
+    }
+
+    /// Whether a leader holds as much as it may, committed or not, that its machine has not applied.
+    pub fn is_full(&self) -> bool {
         self.log.weight_after(self.applied) > self.config.unapplied_bytes_max as u64
     }
 
