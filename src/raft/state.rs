@@ -164,9 +164,10 @@ impl State {
         self.poisoned
     }
 
-    /// Whether we may campaign: a voter whose machine can apply.
+    /// Whether we may campaign: a voter whose machine can apply. A term at the end of the range has
+    /// no next one.
     pub fn may_campaign(&self) -> bool {
-        self.membership().is_voter(self.id) && self.poisoned.is_none()
+        self.membership().is_voter(self.id) && self.poisoned.is_none() && self.term.next() > self.term
     }
 
     /// Follows into a newer term, in which we have not voted.
