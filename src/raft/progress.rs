@@ -264,12 +264,14 @@ impl Progress {
             }
             Mode::Stream | Mode::Snapshot => Step::Wait,
             Mode::Probe { asked } => {
-                self.beats += 1;
-                if (asked.is_some() || self.pulling) && self.beats < self.beats_max {
-                    return Step::Wait;
+                if asked.is_some() || self.pulling {
+                    self.beats += 1;
+                    if self.beats < self.beats_max {
+                        return Step::Wait;
+                    }
+                    self.beats_max = BEATS_MAX.min(self.beats_max * 2);
                 }
                 self.probe();
-                self.beats_max = BEATS_MAX.min(self.beats_max * 2);
                 self.refused = None;
                 self.pulling = true;
                 Step::Pull(None)
