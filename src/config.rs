@@ -50,7 +50,8 @@ pub struct Config {
     /// answered `Busy`. Default 262,144.
     pub uncommitted_entries_max: u64,
     /// How many bytes of entries a peer holds that its machine has not applied yet. Beyond it a
-    /// leader answers `Busy`, and a follower refuses entries. Default 256 MiB.
+    /// leader answers `Busy`, and a follower, which counts committed ones only, refuses entries.
+    /// Default 256 MiB.
     pub unapplied_bytes_max: usize,
     /// How long a client waits for the outcome of a proposal or query before it is `Unknown`, in
     /// milliseconds. Default 5,000.

@@ -53,13 +53,13 @@ impl Follower {
 
     /// A sign of life from the leader of our term. `false`: another leads it already.
     fn hear(&mut self, leader: PeerId) -> bool {
+        if self.leader.is_some_and(|known| known != leader) || leader == self.state.id() {
+            self.state.note_violation(leader, || "a second leader in one term".into(), Why::SecondLeader);
+            return false;
+        }
         if self.leader.is_none() {
             self.leader = Some(leader);
             self.state.note(|| Event::Following { leader, why: Why::LeaderOfTerm });
-        }
-        if self.leader != Some(leader) || leader == self.state.id() {
-            self.state.note_violation(leader, || "a second leader in one term".into(), Why::SecondLeader);
-            return false;
         }
         self.heard_ms = Some(self.state.now_ms);
         self.restart_election_timeout();
@@ -207,10 +207,15 @@ impl Receive<Installed> for Follower {
     /// InstallSnapshot, receiver, steps 5 to 8 (§7): the store holds it all, durable. An older one
     /// than our commit changes nothing.
     fn receive(&mut self, rpc: Installed, out: &mut Outbox<Nothing>) -> Next<Self, Installed> {
+        let at = rpc.meta.at;
+        if at.term > rpc.term {
+            let what = || format!("a snapshot at {at} out of term {}", rpc.term);
+            self.state.note_violation(rpc.leader, what, Why::Implausible);
+            return Next::Stay;
+        }
         if !self.hear(rpc.leader) {
             return Next::Stay;
         }
-        let at = rpc.meta.at;
         if at.index > self.state.commit() {
             self.state.install(&rpc.meta);
             out.letters.machine.push(Work::Restore(rpc.meta));

@@ -26,7 +26,7 @@ use super::{
 pub enum Order {
     /// New entries, for every follower that has everything before them.
     Stream(Arc<Slice>),
-    /// Entries that one follower asked for: it holds what is before them.
+    /// Entries that one follower asked for: it holds what is before them, or that is under way.
     Feed(PeerId, Arc<Slice>),
     /// No entries: does the follower hold `prev`?
     Probe(PeerId, Arc<Slice>),
@@ -271,23 +271,29 @@ impl Leader {
         before.map(|position| position.index.max(matched))
     }
 
-    /// Sends one follower what it needs next: entries behind `prev`, a probe if it is not known to
-    /// hold `prev`, or a snapshot if the log no longer reaches back.
+    /// Sends one follower the entries behind `prev`, or a snapshot if the log no longer reaches back.
     fn feed(&mut self, to: PeerId, prev: Index, out: &mut Outbox<Order>) {
-        let known = self.views.get(&to).map_or(Index(0), |view| view.matched);
         let log = self.state.log();
-        let needs_snapshot = prev < log.base().index;
-        let Some(term) = log.term_at(prev).filter(|_| !needs_snapshot) else {
-            return self.send_snapshot(to, out);
-        };
-        let prev = Position { term, index: prev };
-        if prev.index > known {
-            return out.early.push(Order::Probe(to, self.slice(prev, SmallVec::new())));
-        }
+        let Some(term) = log.term_at(prev) else { return self.send_snapshot(to, out) };
         let config = self.state.config();
         let batches =
-            log.slice(prev.index.next(), log.last().index, config.batch_entries_max, config.batch_bytes_max);
-        out.early.push(Order::Feed(to, self.slice(prev, batches)));
+            log.slice(prev.next(), log.last().index, config.batch_entries_max, config.batch_bytes_max);
+        out.early.push(Order::Feed(to, self.slice(Position { term, index: prev }, batches)));
+    }
+
+    /// Feeds a follower that is known to hold `prev`, and asks any other whether it does.
+    fn find_out(&mut self, to: PeerId, prev: Index, out: &mut Outbox<Order>) {
+        if prev <= self.matched(to) {
+            return self.feed(to, prev, out);
+        }
+        let Some(term) = self.state.log().term_at(prev) else { return self.send_snapshot(to, out) };
+        let slice = self.slice(Position { term, index: prev }, SmallVec::new());
+        out.early.push(Order::Probe(to, slice));
+    }
+
+    /// `matchIndex` of one follower.
+    fn matched(&self, peer: PeerId) -> Index {
+        self.views.get(&peer).map_or(Index(0), |view| view.matched)
     }
 
     /// The log that follows the snapshot stays while the follower takes it in, as long as it lives.
@@ -502,10 +508,10 @@ impl Receive<Refused> for Leader {
     /// a whole term at a time. A refusal of what is known to match is an old one.
     fn receive(&mut self, answer: Refused, out: &mut Outbox<Order>) -> Next<Self, Refused> {
         self.hear(answer.from, answer.round, answer.healthy);
-        let matched = self.views.get(&answer.from).map_or(Index(0), |view| view.matched);
+        let matched = self.matched(answer.from);
         if let Some(conflict) = answer.conflict.filter(|conflict| conflict.prev.index > matched) {
             match self.back_up(conflict, matched) {
-                Some(prev) => self.feed(answer.from, prev, out),
+                Some(prev) => self.find_out(answer.from, prev, out),
                 None => self.send_snapshot(answer.from, out),
             }
         }
@@ -515,17 +521,16 @@ impl Receive<Refused> for Leader {
 }
 
 impl Receive<Pull> for Leader {
-    /// A replicator has room: it gets what comes next. One that does not know where it stands is
+    /// A replicator has room: it gets what comes next, also while entries before that are still
+    /// under way, and never again what is known to match. One that does not know where it stands is
     /// told where to look: behind what is known to match, else at the end of our log.
     fn receive(&mut self, pull: Pull, out: &mut Outbox<Order>) -> Next<Self, Pull> {
-        let matched = self.views.get(&pull.from).map_or(Index(0), |view| view.matched);
-        let last = self.state.log().last().index;
-        let prev = match pull.next {
-            Some(next) => next.prev().min(last),
-            None if matched > Index(0) => matched,
-            None => last,
-        };
-        self.feed(pull.from, prev, out);
+        let (matched, last) = (self.matched(pull.from), self.state.log().last().index);
+        match pull.next {
+            Some(next) => self.feed(pull.from, next.prev().max(matched).min(last), out),
+            None if matched > Index(0) => self.feed(pull.from, matched, out),
+            None => self.find_out(pull.from, last, out),
+        }
         Next::Stay
     }
 }

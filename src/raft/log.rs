@@ -173,17 +173,17 @@ impl Log {
         self.held.get(before).map_or(index, |held| held.batch.first()).min(index)
     }
 
-    /// AppendEntries, receiver, step 3: the first index at which `batches` contradict this log.
+    /// AppendEntries, receiver, step 3: the first index at which `batches` contradict this log, or
+    /// the entry that was the last to leave its front.
     pub fn conflict(&self, batches: &[Batch]) -> Option<Index> {
         batches.iter().find_map(|batch| {
-            let mut from = batch.first().max(self.base.index.next());
+            let mut from = batch.first().max(self.base.index);
             let to = batch.last().index.min(self.last.index);
             while from <= to {
-                let ours = self.batch_at(from)?;
-                if ours.term() != batch.term() {
+                if self.term_at(from) != Some(batch.term()) {
                     return Some(from);
                 }
-                from = ours.last().index.next();
+                from = self.batch_at(from).map_or(from, |ours| ours.last().index).next();
             }
             None
         })

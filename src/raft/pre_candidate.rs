@@ -62,8 +62,10 @@ impl PreCandidate {
         out.late.push(Canvass { term: next, last: self.state.log().last(), transfer: false });
     }
 
-    fn majority_is_willing(&self) -> bool {
-        quorum::agrees(self.state.membership(), |peer| self.willing.contains(&peer))
+    /// A majority would vote for us, and our machine has not come to a stand since we asked.
+    fn may_go_on(&self) -> bool {
+        self.state.may_campaign()
+            && quorum::agrees(self.state.membership(), |peer| self.willing.contains(&peer))
     }
 }
 
@@ -90,7 +92,7 @@ impl Role for PreCandidate {
     /// A cluster of one needs nobody else.
     fn synced(&mut self, deaf_ms: u64, _: &mut Outbox<Canvass>) -> Option<Succession<Self>> {
         self.deadline_ms += deaf_ms;
-        self.majority_is_willing().then_some(Self::into_candidate)
+        self.may_go_on().then_some(Self::into_candidate)
     }
 
     fn deadline_ms(&self) -> u64 {
@@ -128,7 +130,7 @@ impl Receive<PreVoted> for PreCandidate {
         if answer.granted && answer.term == self.state.term().next() {
             self.willing.insert(answer.from);
         }
-        if self.majority_is_willing() { Next::Become(Self::into_candidate) } else { Next::Stay }
+        if self.may_go_on() { Next::Become(Self::into_candidate) } else { Next::Stay }
     }
 }
 

@@ -30,6 +30,11 @@ pub enum Mode {
     Snapshot,
 }
 
+/// A probe is given this many heartbeats before it is taken for lost, then twice as many each time:
+/// an answer that takes longer than a heartbeat interval must find the search where it left it.
+const BEATS: u32 = 2;
+const BEATS_MAX: u32 = 16;
+
 /// What to do next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
@@ -54,13 +59,20 @@ pub struct Progress {
     matched: Index,
     /// The end of what was sent: what follows is the `prev` of the next message.
     sent: Position,
-    /// The end of the leader's log, as far as it told.
+    /// The end of the leader's log, as far as it told. One more than was sent when there may be
+    /// more behind what it gave.
     tail: Index,
     /// Messages with entries under way, oldest first.
     flights: VecDeque<Flight>,
     flying_bytes: usize,
     /// Whether the leader was asked for entries and has not answered.
     pulling: bool,
+    /// The lowest `prev` that was refused since the search began. A window that misses its first
+    /// message is refused as often as it has messages: one refusal says it all.
+    refused: Option<Index>,
+    /// Heartbeats since the search last got on, and after how many of them it begins anew.
+    beats: u32,
+    beats_max: u32,
     batches_max: usize,
     bytes_max: usize,
 }
@@ -76,6 +88,9 @@ impl Progress {
             flights: VecDeque::new(),
             flying_bytes: 0,
             pulling: false,
+            refused: None,
+            beats: 0,
+            beats_max: BEATS,
             batches_max: config.window_batches_max,
             bytes_max: config.window_bytes_max,
         }
@@ -127,6 +142,13 @@ impl Progress {
     fn probe(&mut self) {
         self.mode = Mode::Probe { asked: None };
         self.clear_window();
+        self.beats = 0;
+    }
+
+    fn stream(&mut self) {
+        self.mode = Mode::Stream;
+        self.refused = None;
+        self.beats_max = BEATS;
     }
 
     /// A turn's new entries are there. `true`: send them now. The first ones that a replicator sees
@@ -139,6 +161,7 @@ impl Progress {
                 let fits = asked.is_none() && !self.pulling;
                 if fits {
                     self.mode = Mode::Probe { asked: Some(slice.end().index) };
+                    self.beats = 0;
                 }
                 fits
             }
@@ -150,14 +173,17 @@ impl Progress {
         fits
     }
 
-    /// The leader gave entries whose `prev` the follower is known to hold: they are to be sent.
+    /// The leader gave entries whose `prev` the follower is known to hold, or that were sent before:
+    /// they are to be sent. There may be more behind them, until it gives none.
     pub fn feed(&mut self, slice: &Slice) {
         self.pulling = false;
         if self.mode != Mode::Stream {
             self.clear_window();
-            self.mode = Mode::Stream;
+            self.stream();
         }
         self.fly(slice);
+        let end = self.sent.index;
+        self.tail = if slice.batches.is_empty() { end } else { self.tail.max(end.next()) };
     }
 
     /// The leader gave an empty slice, to find out whether the follower holds its `prev`: it is to
@@ -165,7 +191,8 @@ impl Progress {
     pub fn ask(&mut self, slice: &Slice) {
         self.clear_window();
         self.mode = Mode::Probe { asked: Some(slice.end().index) };
-        self.sent = slice.end();
+        self.beats = 0;
+        self.fly(slice);
     }
 
     /// The leader can only give a snapshot.
@@ -177,7 +204,7 @@ impl Progress {
     /// The follower's log is the snapshot's now.
     pub fn installed(&mut self, at: Position) -> Step {
         self.clear_window();
-        self.mode = Mode::Stream;
+        self.stream();
         self.sent = at;
         self.tail = self.tail.max(at.index);
         self.on_matched(at.index)
@@ -190,7 +217,7 @@ impl Progress {
         if let Mode::Probe { asked: Some(asked) } = self.mode
             && index >= asked
         {
-            self.mode = Mode::Stream;
+            self.stream();
         }
         self.pull_if_behind()
     }
@@ -204,12 +231,18 @@ impl Progress {
     }
 
     /// The follower refused entries behind `prev`. `true`: the leader has to say where to look next.
-    /// `false`: an old refusal of what is known to match by now.
+    /// `false`: an old refusal, of what is known to match by now or of what is being looked into.
     pub fn on_refused(&mut self, prev: Index) -> bool {
-        if prev <= self.matched || self.mode == Mode::Snapshot {
+        let is_old = match self.mode {
+            Mode::Stream => prev > self.sent.index,
+            Mode::Probe { .. } => self.refused.is_some_and(|refused| prev >= refused),
+            Mode::Snapshot => true,
+        };
+        if is_old || prev <= self.matched {
             return false;
         }
         self.probe();
+        self.refused = Some(prev);
         self.pulling = true;
         true
     }
@@ -221,8 +254,8 @@ impl Progress {
         }
     }
 
-    /// A heartbeat: in `Stream` the replicator checks what it has sent; in `Probe` what was under way
-    /// is taken for lost, and the leader says where to begin anew.
+    /// A heartbeat: in `Stream` the replicator checks what it has sent; in `Probe` what has been under
+    /// way for some of them is taken for lost, and the leader says where to begin anew.
     pub fn beat(&mut self) -> Step {
         match self.mode {
             Mode::Stream if self.pulling => {
@@ -230,8 +263,16 @@ impl Progress {
                 self.pull_if_behind()
             }
             Mode::Stream | Mode::Snapshot => Step::Wait,
-            Mode::Probe { .. } => {
+            Mode::Probe { asked } => {
+                if asked.is_some() || self.pulling {
+                    self.beats += 1;
+                    if self.beats < self.beats_max {
+                        return Step::Wait;
+                    }
+                    self.beats_max = BEATS_MAX.min(self.beats_max * 2);
+                }
                 self.probe();
+                self.refused = None;
                 self.pulling = true;
                 Step::Pull(None)
             }

@@ -157,9 +157,13 @@ impl Letters {
         self.outcomes.extend(ports.into_iter().map(|port| (port, outcome.clone())));
     }
 
-    /// Hands committed entries to the machine, with the clients that wait for them.
+    /// Hands committed entries to the machine, with the clients that wait for them. What follows the
+    /// entries before it joins them; what a rebuilt machine asked for begins anew.
     pub fn apply(&mut self, batches: SmallVec<[Batch; 2]>, mut waiting: Vec<Waiting>) {
-        if let Some(Work::Apply { batches: before, waiting: waiting_before }) = self.machine.last_mut() {
+        let next = batches.first().map(Batch::first);
+        if let Some(Work::Apply { batches: before, waiting: waiting_before }) = self.machine.last_mut()
+            && before.last().map(|batch| batch.last().index.next()) == next
+        {
             before.extend(batches);
             waiting_before.append(&mut waiting);
         } else {

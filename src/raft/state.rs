@@ -108,6 +108,12 @@ impl State {
         }
         let ahead = state.log.all(state.commit.next(), state.log.last().index);
         state.note_memberships(&ahead);
+        // A snapshot can be durable before the term of the leader that sent it. That term was
+        // reached, and no vote was cast in it: a vote is durable before it counts.
+        let newest = state.log.last().term;
+        if newest > state.term {
+            state.enter_term(newest, Why::Recovery);
+        }
         Ok(state)
     }
 
@@ -158,9 +164,10 @@ impl State {
         self.poisoned
     }
 
-    /// Whether we may campaign: a voter whose machine can apply.
+    /// Whether we may campaign: a voter whose machine can apply. A term at the end of the range has
+    /// no next one.
     pub fn may_campaign(&self) -> bool {
-        self.membership().is_voter(self.id) && self.poisoned.is_none()
+        self.membership().is_voter(self.id) && self.poisoned.is_none() && self.term.next() > self.term
     }
 
     /// Follows into a newer term, in which we have not voted.
@@ -268,8 +275,17 @@ impl State {
         kept
     }
 
-    /// Whether the machine is so far behind that no more entries should come in.
+    /// Whether the machine is so far behind what is committed that no more entries should come in.
+    /// What is not committed does not count: the machine can't apply it, and only more entries can
+    /// commit it (§5.4.2).
     pub fn has_backlog(&self) -> bool {
+        let unapplied = self.log.weight_after(self.applied);
+        let uncommitted = self.log.weight_after(self.commit);
+        unapplied.saturating_sub(uncommitted) > self.config.unapplied_bytes_max as u64
+    }
+
+    /// Whether a leader holds as much as it may, committed or not, that its machine has not applied.
+    pub fn is_full(&self) -> bool {
         self.log.weight_after(self.applied) > self.config.unapplied_bytes_max as u64
     }
 

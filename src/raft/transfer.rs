@@ -38,7 +38,7 @@ impl Leader {
     /// Why no proposal can be taken now, if so.
     pub(super) fn refusal(&self) -> Option<Outcome> {
         let uncommitted = self.state.log().last().index.since(self.state.commit());
-        let full = uncommitted >= self.state.config().uncommitted_entries_max || self.state.has_backlog();
+        let full = uncommitted >= self.state.config().uncommitted_entries_max || self.state.is_full();
         match self.state.poisoned() {
             Some(index) if self.successor().is_none() => Some(Outcome::Poisoned { index }),
             Some(_) => Some(Outcome::Busy),
