@@ -38,7 +38,7 @@ use crate::{
     raft::{ActorKind, Event, Index, Outcome, PeerId, Port, Query, RoleKind, Transfer, Why, Command},
     storage::MemoryDisk,
     transport::{
-        faults::{FaultGuard, Rule},
+        faults::{FaultGuard, Peers, Rule},
         local::Local,
     },
 };
@@ -220,15 +220,15 @@ impl<I: Interface> Cluster<I> {
     /// Puts a fault rule in force until the guard is dropped.
     #[must_use = "the fault is over when the guard is dropped; `keep()` makes it last"]
     pub fn fault(&self, rule: Rule) -> FaultGuard {
-        self.inner.network.faults().apply(rule)
+        self.inner.network.faults().begin(rule)
     }
 
     /// Cuts all links between two groups of peers, both ways, until the guard is dropped.
     #[must_use = "the partition is over when the guard is dropped; `keep()` makes it last"]
     pub fn partition(
         &self,
-        one: impl IntoIterator<Item = PeerId>,
-        other: impl IntoIterator<Item = PeerId>,
+        one: impl Into<Peers>,
+        other: impl Into<Peers>,
     ) -> FaultGuard {
         self.fault(Rule::new().between(one, other).cut())
     }

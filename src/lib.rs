@@ -2,6 +2,8 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 pub mod actor;
+pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod error;
 pub mod machine;
@@ -10,4 +12,6 @@ pub mod raft;
 pub mod storage;
 pub mod transport;
 
+pub use client::{Client, Consistency, Session};
+pub use cluster::{Builder, Cluster};
 pub use config::Config;

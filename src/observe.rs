@@ -76,8 +76,13 @@ impl Hub {
 
     /// Adds an observer.
     pub fn attach(&self, observer: impl Observer) {
+        self.attach_boxed(Box::new(observer));
+    }
+
+    /// Adds an observer of any kind.
+    pub fn attach_boxed(&self, observer: Box<dyn Observer>) {
         let mut observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
-        observers.1.push(Box::new(observer));
+        observers.1.push(observer);
         self.listening.store(true, Relaxed);
     }
 

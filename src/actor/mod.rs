@@ -3,6 +3,7 @@ pub mod custom;
 pub mod door;
 pub mod embody;
 pub mod gauges;
+pub mod host;
 pub mod machine;
 pub mod parts;
 pub mod peer;

@@ -196,14 +196,11 @@ impl<R: Embody> Actor for RoleActor<R> {
         if let Some(office) = &mut self.office {
             let present = office.desk.parts.witness.present();
             present.set(office.role.state().term(), Some(R::KIND));
+            if R::KIND != RoleKind::Leader {
+                office.desk.parts.gauges.publish_followers(Vec::new());
+            }
             office.refresh();
             office.tell_events();
-            let last = office.role.state().log().last();
-            office.desk.parts.witness.note(|| Event::Entered {
-                as_role: R::KIND,
-                last,
-                why: Why::EndOfTurn,
-            });
             office.role.enter(&mut office.out);
             office.tell_events();
         }
@@ -217,7 +214,9 @@ impl<R: Role> Office<R> {
     fn refresh(&mut self) {
         let parts = &self.desk.parts;
         let (now_ms, applied) = (parts.witness.hub().now_ms(), parts.gauges.applied());
+        let listening = parts.witness.hub().is_listening();
         let state = self.role.state_mut();
+        state.listen(listening);
         state.now_ms = now_ms;
         state.applied = applied;
     }
@@ -403,7 +402,9 @@ where
         };
         match office.role.receive(message, &mut office.out) {
             Next::Stay => self.after_message(weight, ctx),
-            Next::Become(succession) => drop(self.hand_over(succession)),
+            Next::Become(succession) => {
+                self.hand_over(succession);
+            }
             Next::Defer(succession, message) => {
                 if let Some(successor) = self.hand_over(succession) {
                     successor.deliver(message);
@@ -428,13 +429,18 @@ where
         let Some(office) = &mut self.office else { return };
         let message = match settle(&mut office.role, message, &mut office.out.letters) {
             Settled::Ours(message) => message,
-            Settled::Newer(term, _) => return drop(self.hand_over(|role| depose(role, term))),
+            Settled::Newer(term, _) => {
+                self.hand_over(|role| depose(role, term));
+                return;
+            }
             Settled::Done => return self.after_message(0, ctx),
         };
         match office.role.receive(message, &mut office.out) {
             Next::Stay => self.after_message(0, ctx),
             // What was asked for in one role is no business of the next.
-            Next::Become(succession) | Next::Defer(succession, _) => drop(self.hand_over(succession)),
+            Next::Become(succession) | Next::Defer(succession, _) => {
+                self.hand_over(succession);
+            }
         }
     }
 }

@@ -103,7 +103,9 @@ impl Handler<Write> for StorageActor {
             return;
         }
         let wait = self.log.write(write.records);
-        self.when_done(wait, ctx, |_, ()| drop(write.done.send(())));
+        self.when_done(wait, ctx, |_, ()| {
+            let _ = write.done.send(());
+        });
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     machine::{Interface, StateMachine, erased::Typed},
     observe::{Hub, Observer},
     raft::{Identity, Membership, PeerId},
-    storage::MemoryDisk,
+    storage::{MemoryDisk, memory::SimulatedDisk},
     transport::{faults::Faults, local::Local},
 };
 
@@ -170,7 +170,7 @@ impl<I: Interface> Builder<I> {
         let seed = self.seed.unwrap_or_else(rand::random);
         let disk = |sync_ms: &Option<_>, peer: PeerId| match sync_ms.clone() {
             None => MemoryDisk::new(),
-            Some(sync_ms) => MemoryDisk::simulated(seed ^ peer.0, sync_ms),
+            Some(sync_ms) => simulated_disk(seed, peer, sync_ms),
         };
         let cluster = self.assemble(seed, hosts, threads, disk);
         cluster.start_all().await;
@@ -196,7 +196,7 @@ impl<I: Interface> Builder<I> {
                 ..self
             };
             let disk = |sync_ms: &Option<_>, peer: PeerId| {
-                MemoryDisk::simulated(seed.rotate_left(32) ^ peer.0, sync_ms.clone().unwrap_or(1..=5))
+                simulated_disk(seed, peer, sync_ms.clone().unwrap_or(1..=5))
             };
             let cluster = builder.assemble(seed, vec![HostHandle::start()], Vec::new(), disk);
             cluster.start_all().await;
@@ -217,7 +217,7 @@ impl<I: Interface> Builder<I> {
     ) -> Cluster<I> {
         let hub = Hub::new();
         for observer in self.observers {
-            hub.attach(observer);
+            hub.attach_boxed(observer);
         }
         let config = Arc::new(self.config);
         let network = Arc::new(Local::new(hub.clone(), Faults::new(seed, hub.clone()), self.latency_ms));
@@ -241,4 +241,13 @@ impl<I: Interface> Builder<I> {
         let client = Client::new(inner.clone() as Arc<dyn Endpoint>, limits);
         Cluster { inner, client }
     }
+}
+
+/// A disk whose chance is a stream of its own.
+fn simulated_disk(seed: u64, peer: PeerId, sync_ms: RangeInclusive<u64>) -> MemoryDisk {
+    let mut key = *b"........--------disk of a peer..";
+    for (bytes, word) in key.chunks_mut(8).zip([seed, peer.0]) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+    MemoryDisk::simulated(key, SimulatedDisk { sync_ms, ..SimulatedDisk::default() })
 }

@@ -275,13 +275,6 @@ macro_rules! events {
 
 events! {
     // Roles and elections.
-    /// The peer took up a role.
-    Entered {
-        /// The role.
-        as_role: RoleKind,
-        /// The end of its log.
-        last: Position,
-    }
     /// It asked the voters whether it could win a campaign.
     Canvassed {
         /// The term it would campaign in.
