@@ -298,7 +298,7 @@ impl<I: Interface> Cluster<I> {
     /// What went wrong so far that nobody had asked for: actors that fell untripped, peers that
     /// stopped or broke the protocol.
     pub fn failures(&self) -> Vec<String> {
-        self.inner.failures()
+        self.inner.failures.list()
     }
 
     /// Ends the cluster.
@@ -323,18 +323,6 @@ impl<I: Interface> Cluster<I> {
         for &peer in self.inner.places.keys() {
             self.restart(peer).await;
         }
-    }
-}
-
-impl Inner {
-    fn failures(&self) -> Vec<String> {
-        let mut failures = self.failures.list();
-        for status in self.places.values().map(|place| place.seat.status()) {
-            if status.violations > 0 {
-                failures.push(format!("peer {} saw {} violations", status.peer, status.violations));
-            }
-        }
-        failures
     }
 }
 

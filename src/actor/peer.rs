@@ -153,7 +153,7 @@ impl Peer {
         match self.disk.open() {
             Ok(opened) => {
                 let (recovered, failed) = (ctx.address().recipient(), ctx.address().recipient());
-                let storage = StorageActor::new(opened.log, recovered, failed);
+                let storage = StorageActor::new(opened.log, recovered, failed, self.parts.clone());
                 self.storage = Some(self.keep(ActorKind::Storage, storage, ctx));
                 self.snapshots = Some(opened.snapshots);
                 self.recover();

@@ -348,7 +348,7 @@ impl<R: Embody> RoleActor<R> {
         for errand in std::mem::take(&mut office.out.late) {
             R::run(errand, &mut self.crew, &office.role, &office.desk, ctx);
         }
-        office.desk.parts.gauges.publish(&office.role);
+        office.desk.parts.publish(&office.role);
         office.arm();
         if let Some(succession) = succession {
             self.hand_over(succession);
