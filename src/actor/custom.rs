@@ -193,7 +193,9 @@ impl Engine {
 
     /// Runs commands, in order. `begin` is told which entries are about to be run.
     pub fn run(&mut self, jobs: Vec<(Position, Bytes)>, begin: impl Fn(Index, Index)) -> Soon<Vec<Ran>> {
-        let (Some(first), Some(last)) = (jobs.first(), jobs.last()) else { return Soon::Now(Some(Vec::new())) };
+        let (Some(first), Some(last)) = (jobs.first(), jobs.last()) else {
+            return Soon::Now(Some(Vec::new()));
+        };
         match self {
             Engine::Inline(machine) => {
                 let ran = jobs.into_iter().map(|(at, command)| {

@@ -14,19 +14,19 @@
 //! # Order
 //!
 //! A mailbox is a queue: what one sender says to one actor arrives in the order in which it was said.
-//! Nothing is promised between senders. Mail for a peer ([`Deliver`](role_actor::Deliver)) reaches
-//! whichever role is present, also across a hand-over; an answer ([`Answer`](role_actor::Answer))
+//! Nothing is promised between senders. Mail for a peer (`Deliver`) reaches
+//! whichever role is present, also across a hand-over; an answer (`Answer`)
 //! reaches the very role actor that asked, or nobody.
 //!
 //! # Turns
 //!
 //! A role acts in turns: all the mail that waits, up to a limit, then one sync, then everything that
 //! rests on it. Nothing is awaited inside a rule; during the sync the mailbox is shut. See
-//! [`role_actor`].
+//! `role_actor`.
 //!
 //! # Panics
 //!
-//! Every actor runs under guard ([`supervision`]): a panic or a stop is told to its parent, which
+//! Every actor runs under guard (`supervision`): a panic or a stop is told to its parent, which
 //! rebuilds it from durable state. No state is shared between actors but figures that one of them
 //! publishes ([`gauges`]), so that a crash leaves nothing half-done behind. A restart without progress
 //! is counted; too many of them stop the peer.
@@ -34,7 +34,7 @@
 //! # Back-pressure
 //!
 //! Mailboxes have no bound of their own: `do_send` never fails and never waits. What is unbounded is
-//! bounded before it gets there. Clients pass a door ([`door`]) that takes so many and no more;
+//! bounded before it gets there. Clients pass a door (`door`) that takes so many and no more;
 //! replicators keep a window; a role takes in so much a turn and then lets others have the thread.
 
 pub mod custom;
@@ -43,11 +43,14 @@ mod embody;
 pub mod gauges;
 pub(crate) mod host;
 pub(crate) mod machine;
+mod orders;
 pub(crate) mod parts;
 mod peer;
 mod postbox;
 mod replicator;
 mod role_actor;
+mod role_addr;
 mod storage;
 pub(crate) mod supervision;
 mod timer;
+mod waiters;
