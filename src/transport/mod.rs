@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 
+mod delay;
 pub mod faults;
 pub mod local;
+mod rule;
 
 use crate::raft::{AppendEntries, InstallSnapshot, MessageKind, PeerId, PreVote, RequestVote, TimeoutNow};
 
