@@ -177,7 +177,8 @@ impl Progress {
     /// they are to be sent. There may be more behind them, until it gives none.
     pub fn feed(&mut self, slice: &Slice) {
         self.pulling = false;
-        if self.mode != Mode::Stream {
+        if self.mode != Mode::Stream || slice.prev != self.sent {
+            // It begins anew there: flights stay in the order of their ends.
             self.clear_window();
             self.stream();
         }
