@@ -214,7 +214,7 @@ impl Progress {
     /// The follower accepted: the logs match up to here.
     pub fn on_matched(&mut self, index: Index) -> Step {
         self.matched = self.matched.max(index);
-        self.land(index);
+        self.land(self.matched);
         if let Mode::Probe { asked: Some(asked) } = self.mode
             && index >= asked
         {
