@@ -1,6 +1,7 @@
 //! The paper.
 pub mod candidate;
 pub mod common;
+pub mod dry;
 pub mod event;
 pub mod follower;
 pub mod leader;
@@ -17,6 +18,9 @@ pub mod role;
 pub mod state;
 mod transfer;
 pub mod types;
+
+#[cfg(test)]
+mod tests;
 
 pub use event::{ActorKind, Event, MessageKind, RoleKind, Value, Why};
 pub use log::{Log, Record};
