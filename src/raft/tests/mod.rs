@@ -13,8 +13,12 @@ use crate::config::Config;
 mod cluster;
 mod election;
 mod machine;
+mod memberships;
+mod quorums;
 mod replicas;
+mod rig;
 mod safety;
+mod settle;
 mod storm;
 
 /// A cluster of voters `1..=count`.
