@@ -55,6 +55,7 @@
 
 pub mod candidate;
 mod common;
+pub mod dry;
 pub mod event;
 pub mod follower;
 mod kinds;
@@ -73,6 +74,9 @@ pub mod state;
 mod transfer;
 pub mod types;
 mod why;
+
+#[cfg(test)]
+mod tests;
 
 pub use candidate::Candidate;
 pub use event::{ActorKind, Event, MessageKind, RoleKind, Value, Why};
