@@ -114,7 +114,10 @@ impl Args {
     /// What clap can't check by itself.
     pub fn check(&self) -> Result<(), String> {
         if self.kill_for_good > self.peers {
-            return Err(format!("--kill-for-good {} is more than the {} peers", self.kill_for_good, self.peers));
+            return Err(format!(
+                "--kill-for-good {} is more than the {} peers",
+                self.kill_for_good, self.peers
+            ));
         }
         let needs_two = |crash: &&Crash| crash.of_follower || crash.kind == ActorKind::Replicator;
         if self.peers == 1 && self.crash.iter().any(|crash| needs_two(&crash)) {

@@ -3,7 +3,7 @@
 //! Everything happens *after line K was submitted*: not when it is answered, for then a window of
 //! one would be the only one that loses nothing. So a file of N lines sees exactly N / K crashes.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use raft_actors::{
     Cluster,
@@ -24,6 +24,9 @@ use super::{
 /// on its way out, as the replicators of a leader that steps down are.
 const LANDING: Duration = Duration::from_millis(500);
 
+/// How long to wait for a disk to write, so that what breaks breaks in the middle of it.
+const MOMENT: Duration = Duration::from_millis(10);
+
 /// What is to be broken.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
@@ -33,6 +36,8 @@ pub struct Plan {
     pub kill_for_good: u64,
     /// The number of lines after which peers are killed for good.
     pub half: u64,
+    /// Whether writing takes any time. The disks of a live cluster are memory, and done at once.
+    pub disks_take_time: bool,
 }
 
 /// A peer that is down, to be started again; and who wants to know when it was.
@@ -43,8 +48,7 @@ pub struct Chaos<'a, M: Keeps> {
     cluster: &'a Cluster<M>,
     tally: &'a Tally,
     plan: &'a Plan,
-    /// Killed for good.
-    dead: BTreeSet<PeerId>,
+    crashes: u64,
     kills: u64,
     followers: u64,
     restart: mpsc::UnboundedSender<Restart>,
@@ -60,13 +64,15 @@ impl<'a, M: Keeps> Chaos<'a, M> {
         plan: &'a Plan,
     ) -> (Chaos<'a, M>, mpsc::UnboundedReceiver<Restart>) {
         let (restart, restarts) = mpsc::unbounded_channel();
-        let dead = BTreeSet::new();
-        (Chaos { cluster, tally, plan, dead, kills: 0, followers: 0, restart, restarted: None }, restarts)
+        let chaos =
+            Chaos { cluster, tally, plan, crashes: 0, kills: 0, followers: 0, restart, restarted: None };
+        (chaos, restarts)
     }
 
     /// Line `number` was submitted; 0 is the beginning.
     pub async fn after(&mut self, number: u64) -> Result<(), Failure> {
-        let is_due = |every: Option<u64>| number > 0 && every.is_some_and(|every| number.is_multiple_of(every));
+        let is_due =
+            |every: Option<u64>| number > 0 && every.is_some_and(|every| number.is_multiple_of(every));
         if is_due(self.plan.crash_every) {
             self.crash(ActorKind::Role, false).await?;
         }
@@ -119,6 +125,11 @@ impl<'a, M: Keeps> Chaos<'a, M> {
                     pick(&followers, self.followers - 1).unwrap_or(leader)
                 }
             };
+            // Every other crash takes what waits in the mailbox instead.
+            self.crashes += 1;
+            if !self.crashes.is_multiple_of(2) {
+                self.until_writing(peer).await;
+            }
             let before = self.tally.crashes(peer, kind);
             self.cluster.crash(peer, kind);
             if self.cluster.wait_until(LANDING, || self.tally.crashes(peer, kind) > before).await {
@@ -126,6 +137,13 @@ impl<'a, M: Keeps> Chaos<'a, M> {
             }
         }
         Err(Failure::NoQuorum { patience: PATIENCE })
+    }
+
+    /// Waits a moment for the disk of a peer to write: only then there is an unsynced tail to lose.
+    async fn until_writing(&self, peer: PeerId) {
+        if self.plan.disks_take_time {
+            self.cluster.wait_until(MOMENT, || self.tally.is_writing(peer)).await;
+        }
     }
 
     /// Cuts the power of the next peer: the leader, then each follower, then the leader again.
@@ -136,6 +154,7 @@ impl<'a, M: Keeps> Chaos<'a, M> {
         candidates.extend(self.followers(leader));
         let Some(victim) = pick(&candidates, self.kills) else { return Ok(()) };
         self.kills += 1;
+        self.until_writing(victim).await;
         self.cluster.kill(victim).await;
         let (done, restarted) = oneshot::channel();
         self.restarted = Some(restarted);
@@ -148,10 +167,10 @@ impl<'a, M: Keeps> Chaos<'a, M> {
         self.all_restarted().await;
         let leader = self.leader().await?;
         let others = self.cluster.peers().into_iter().filter(|&peer| peer != leader);
-        let victims: Vec<_> = [leader].into_iter().chain(others).take(self.plan.kill_for_good as usize).collect();
+        let victims: Vec<_> =
+            [leader].into_iter().chain(others).take(self.plan.kill_for_good as usize).collect();
         for victim in victims {
             self.cluster.kill(victim).await;
-            self.dead.insert(victim);
         }
         Ok(())
     }
@@ -184,4 +203,3 @@ pub async fn restart_peers<M: Keeps>(
     }
     Ok(())
 }
-

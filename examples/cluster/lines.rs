@@ -157,7 +157,8 @@ impl Lines {
             Some((start, chunk)) => (*start, chunk.clone()),
             None => (self.sealed(), Bytes::copy_from_slice(&self.tail)),
         };
-        let from = usize::try_from(offset.saturating_sub(start)).map_or(rest.len(), |from| from.min(rest.len()));
+        let from =
+            usize::try_from(offset.saturating_sub(start)).map_or(rest.len(), |from| from.min(rest.len()));
         rest.slice(from..rest.len().min(from.saturating_add(PAGE_BYTES)))
     }
 }

@@ -131,10 +131,15 @@ fn plan(args: &Args, lines: u64) -> chaos::Plan {
         kill_every: args.kill_every,
         kill_for_good: args.kill_for_good,
         half: lines / 2,
+        disks_take_time: args.seed.is_some(),
     };
     let is_calm = plan.crash_every.is_none() && plan.crashes.is_empty() && plan.kill_every.is_none();
     if args.input.is_none() && is_calm && plan.kill_for_good == 0 && args.poison_at.is_none() {
-        plan.crashes.push(args::Crash { kind: raft_actors::raft::ActorKind::Role, of_follower: false, at: lines / 2 });
+        plan.crashes.push(args::Crash {
+            kind: raft_actors::raft::ActorKind::Role,
+            of_follower: false,
+            at: lines / 2,
+        });
     }
     for crash in plan.crashes.iter().filter(|crash| crash.at > lines) {
         eprintln!("cluster: there is no line {}: the {} does not crash there", crash.at, crash.kind);

@@ -47,7 +47,11 @@ pub fn dump_path(folder: &Path, peer: PeerId) -> PathBuf {
 }
 
 /// Writes the lines of every peer that is up into its file.
-pub async fn dump_all<M: Keeps>(cluster: &Cluster<M>, peers: &[PeerReport], folder: &Path) -> Result<(), Failure> {
+pub async fn dump_all<M: Keeps>(
+    cluster: &Cluster<M>,
+    peers: &[PeerReport],
+    folder: &Path,
+) -> Result<(), Failure> {
     for peer in peers.iter().filter(|peer| peer.status.up).map(|report| report.status.peer) {
         dump(cluster, peer, &dump_path(folder, peer))
             .await

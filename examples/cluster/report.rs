@@ -64,7 +64,8 @@ fn peer_json(peer: &PeerReport) -> Value {
 }
 
 fn by_kind(counts: &BTreeMap<(PeerId, ActorKind), u64>) -> Value {
-    let of = |kind| counts.iter().filter(|((_, actor), _)| *actor == kind).map(|(_, count)| count).sum::<u64>();
+    let of =
+        |kind| counts.iter().filter(|((_, actor), _)| *actor == kind).map(|(_, count)| count).sum::<u64>();
     KINDS.iter().map(|&kind| (kind.name().to_string(), json!(of(kind)))).collect::<Map<_, _>>().into()
 }
 
@@ -116,10 +117,18 @@ pub fn print_failure(failure: &Failure, outcome: &Outcome, out: &mut dyn Write) 
     match failure {
         Failure::NoQuorum { .. } | Failure::NotCaughtUp { .. } => {
             let majority = all / 2 + 1;
-            writeln!(out, "  {up} of {all} peers are up, and {majority} have to be: {}", names(outcome, true))?;
+            writeln!(
+                out,
+                "  {up} of {all} peers are up, and {majority} have to be: {}",
+                names(outcome, true)
+            )?;
             writeln!(out, "  down: {}", names(outcome, false))?;
             if up < majority {
-                writeln!(out, "  start {} more to go on; what was acknowledged is safe on the disks", majority - up)
+                writeln!(
+                    out,
+                    "  start {} more to go on; what was acknowledged is safe on the disks",
+                    majority - up
+                )
             } else {
                 writeln!(out, "  a majority is up and makes no progress: --trace FILE says what it does")
             }

@@ -72,7 +72,9 @@ pub struct Outcome {
 pub enum Failure {
     #[error("no quorum: nothing was acknowledged for {} s", .patience.as_secs())]
     NoQuorum { patience: Duration },
-    #[error("Poisoned: the machines fail at entry {index}, which is line {line}; nothing after it can be applied")]
+    #[error(
+        "Poisoned: the machines fail at entry {index}, which is line {line}; nothing after it can be applied"
+    )]
     Poisoned { index: Index, line: u64 },
     #[error("line {line} failed: {error}")]
     Refused { line: u64, error: ClientError },
@@ -186,7 +188,10 @@ async fn collect<M: Keeps>(
 }
 
 /// Waits for one answer, but not for ever.
-async fn answer<M: Keeps>(cluster: &Cluster<M>, ticket: Ticket<M>) -> Result<Result<u64, ClientError>, Failure> {
+async fn answer<M: Keeps>(
+    cluster: &Cluster<M>,
+    ticket: Ticket<M>,
+) -> Result<Result<u64, ClientError>, Failure> {
     let (mut ticket, since) = (pin!(ticket), Instant::now());
     loop {
         if let Ok(answer) = timeout(GLANCE, ticket.as_mut()).await {
@@ -204,7 +209,8 @@ async fn answer<M: Keeps>(cluster: &Cluster<M>, ticket: Ticket<M>) -> Result<Res
 /// Whether every living peer has every line, and nothing fell by itself.
 fn judge<M: Keeps>(cluster: &Cluster<M>, job: &Job, peers: &[PeerReport]) -> Result<(), Failure> {
     let differs = |peer: &&PeerReport| peer.status.up && peer.summary != Some(job.expected);
-    let differing: Vec<_> = peers.iter().filter(differs).map(|peer| format!("peer {}", peer.status.peer)).collect();
+    let differing: Vec<_> =
+        peers.iter().filter(differs).map(|peer| format!("peer {}", peer.status.peer)).collect();
     if !differing.is_empty() {
         return Err(Failure::Disagreement(differing.join(", ")));
     }

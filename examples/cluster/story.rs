@@ -30,7 +30,9 @@ impl Story {
             Some(seed) => format!("on virtual time, seed {seed}"),
             None => "on threads of its own".to_string(),
         };
-        tell(&format!("A cluster of {peers} starts {time}; {LINES} lines are about to go through it, one a command."));
+        tell(&format!(
+            "A cluster of {peers} starts {time}; {LINES} lines are about to go through it, one a command."
+        ));
         Story::default()
     }
 }
@@ -54,7 +56,9 @@ impl Observer for Story {
                     ActorKind::Role => " as a follower, from what its disk holds",
                     _ => "",
                 };
-                format!("peer {peer} has its {actor} actor back, {ms:.1} ms later,{how}").trim_end_matches(',').into()
+                format!("peer {peer} has its {actor} actor back, {ms:.1} ms later,{how}")
+                    .trim_end_matches(',')
+                    .into()
             }
             Event::TailLost { records, kept, .. } => {
                 format!("peer {peer} finds {kept} of {records} records that it was writing")

@@ -1,7 +1,7 @@
 //! Counts what happens, by watching.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -22,6 +22,8 @@ pub struct Counts {
     pub kills: u64,
     pub tails_lost: u64,
     pub snapshots: u64,
+    /// The peers whose disks are writing just now.
+    pub writing: BTreeSet<PeerId>,
     /// Who was elected last, in which term, and how long its log was then.
     pub elected: Option<(PeerId, Term, Index)>,
     /// The entry that the machines can't apply.
@@ -52,7 +54,12 @@ impl Tally {
         self.counts().crashes.get(&(peer, kind)).copied().unwrap_or_default()
     }
 
-    /// All elections, and all actors that came back.
+    /// Whether the disk of a peer is writing just now.
+    pub fn is_writing(&self, peer: PeerId) -> bool {
+        self.counts().writing.contains(&peer)
+    }
+
+    /// The latest term, how many actors came back, and how many peers were killed.
     pub fn glance(&self) -> (u64, u64, u64) {
         let counts = self.counts();
         (counts.terms.0, counts.restarts.values().sum(), counts.kills)
@@ -68,6 +75,10 @@ impl Observer for Tally {
                 counts.elections += 1;
                 counts.elected = Some((report.peer, report.term, last.index));
             }
+            Event::SyncBegun { .. } => drop(counts.writing.insert(report.peer)),
+            Event::Synced { .. } | Event::Opened { .. } | Event::Replayed { .. } => {
+                counts.writing.remove(&report.peer);
+            }
             Event::Crashed { actor, during_sync, .. } => {
                 *counts.crashes.entry((report.peer, *actor)).or_default() += 1;
                 counts.during_sync += u64::from(*during_sync);
@@ -75,6 +86,7 @@ impl Observer for Tally {
             Event::Recovered { actor, .. } => *counts.restarts.entry((report.peer, *actor)).or_default() += 1,
             Event::Killed { during_sync, .. } => {
                 counts.kills += 1;
+                counts.writing.remove(&report.peer);
                 counts.during_sync += u64::from(*during_sync);
             }
             Event::TailLost { .. } => counts.tails_lost += 1,
