@@ -1,8 +1,19 @@
 //! What is replicated: state machines, in three forms.
 //!
 //! A closure for the simplest ([`closure`]), one trait for the rest ([`StateMachine`]), and an
-//! actor of your own if you want one (`actor::custom`). Below this room everything is bytes: a [`Codec`]
-//! turns commands, answers, queries and responses into them.
+//! actor of your own if you want one (`actor::custom`).
+//!
+//! Below this room everything is bytes, and this is where they become types, in this order:
+//!
+//! ```text
+//! entry ── envelope ──┬── session ──┬── erased ── codec ── StateMachine
+//!          what is    │   is it its │   bytes     types
+//!          it?        │   turn?     │
+//!                     └── plain ────┘
+//! ```
+//!
+//! All of it is pure: no actor, no clock, no chance, no I/O, so that every peer that is fed the
+//! same log comes to the same state and the same answers. `actor/machine.rs` runs it.
 
 use std::io::{self, Read};
 
@@ -12,8 +23,11 @@ pub mod envelope;
 pub mod erased;
 pub mod kv;
 pub mod session;
+mod wire;
 
 pub use codec::{Codec, CodecError, Raw};
+pub use envelope::Envelope;
+pub use session::{Admission, SessionId, Sessions};
 
 use crate::{raft::Position, storage::SnapshotWriter};
 
