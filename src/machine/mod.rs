@@ -1,7 +1,8 @@
 //! What is replicated: state machines, in three forms.
 //!
-//! A closure for the simplest ([`closure`]), one trait for the rest ([`StateMachine`]), and an
-//! actor of your own if you want one (`actor::custom`).
+//! A closure for the simplest ([`closure()`]), one trait for the rest ([`StateMachine`]), and an
+//! actor of your own if you want one (`actor::custom`). Two are ready made: [`Kv`], a key-value
+//! store, and [`Discard`], which measures everything but itself.
 //!
 //! Below this room everything is bytes, and this is where they become types, in this order:
 //!
@@ -19,14 +20,19 @@ use std::io::{self, Read};
 
 pub mod closure;
 pub mod codec;
+pub mod discard;
 pub mod envelope;
 pub mod erased;
 pub mod kv;
 pub mod session;
 mod wire;
 
+pub use closure::closure;
 pub use codec::{Codec, CodecError, Raw};
+pub use discard::Discard;
 pub use envelope::Envelope;
+pub use erased::{AnyMachine, Typed};
+pub use kv::Kv;
 pub use session::{Admission, SessionId, Sessions};
 
 use crate::{raft::Position, storage::SnapshotWriter};
