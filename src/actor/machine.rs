@@ -32,7 +32,7 @@ use super::{
 use crate::{
     machine::{
         envelope::Envelope,
-        session::{Admission, SessionId, Sessions},
+        session::{Admission, SessionId, Sessions, StoredAnswer},
     },
     raft::*,
     storage::{SnapshotStore, StorageError, Wait},
@@ -197,7 +197,7 @@ impl MachineActor {
             if at.index >= stop || alone {
                 break;
             }
-            let Some(step) = self.step(at, command, &chunk, &mut jobs) else { break };
+            let Some(step) = self.step(at, command, &mut jobs) else { break };
             chunk.steps.push((at.term, step));
             chunk.last = at;
             chunk.weight += command.weight();
@@ -209,7 +209,6 @@ impl MachineActor {
         &mut self,
         at: Position,
         command: &Command,
-        chunk: &Chunk,
         jobs: &mut Vec<(Position, Bytes)>,
     ) -> Option<Step> {
         let bytes = match command {
@@ -222,7 +221,7 @@ impl MachineActor {
         };
         let settled = match Envelope::parse(bytes.clone()) {
             Err(_) => Outcome::Rejected,
-            Ok(Envelope::Plain(command)) => {
+            Ok(Envelope::Plain { command }) => {
                 jobs.push((at, command));
                 return Some(Step::Run(None));
             }
@@ -231,19 +230,23 @@ impl MachineActor {
                 Outcome::Applied(Bytes::copy_from_slice(&last.to_le_bytes()))
             }
             Ok(Envelope::Close { session }) => {
+                // Closing what is not open is no error: the answer may have got lost.
                 self.sessions.close(session);
                 Outcome::Applied(Bytes::new())
             }
-            Ok(Envelope::Command { session, sequence, lowest, command }) => {
-                match self.sessions.admit(session, sequence, lowest, at.index) {
-                    Admission::Apply => {
+            Ok(Envelope::InSession { session, sequence, lowest_unanswered, command }) => {
+                match self.sessions.admit(session, sequence, lowest_unanswered, at.index) {
+                    Admission::Apply(turn) => {
+                        turn.defer();
                         jobs.push((at, command));
                         return Some(Step::Run(Some((session, sequence))));
                     }
-                    // Its answer is not known yet: it will be when this chunk is complete.
-                    Admission::Pending if !chunk.steps.is_empty() => return None,
-                    Admission::Pending | Admission::Forgotten => Outcome::Unknown,
-                    Admission::Repeat(outcome) => outcome,
+                    // Its answer will be known when this chunk is complete.
+                    Admission::UnderWay => return None,
+                    Admission::Repeat(StoredAnswer::Applied(answer)) => Outcome::Applied(answer),
+                    Admission::Repeat(StoredAnswer::Rejected) => Outcome::Rejected,
+                    // The client has said that it has the answer, so nobody waits for this one.
+                    Admission::Forgotten => Outcome::Unknown,
                     Admission::Gap { expected } => Outcome::Gap { expected },
                     Admission::Expired => Outcome::SessionExpired,
                 }
@@ -284,12 +287,12 @@ impl MachineActor {
             let outcome = match step {
                 Step::Settled(outcome) => outcome,
                 Step::Run(session) => {
-                    let outcome = match ran.next() {
-                        Some(Ok(answer)) => Outcome::Applied(answer),
-                        _ => Outcome::Rejected,
+                    let (outcome, stored) = match ran.next() {
+                        Some(Ok(answer)) => (Outcome::Applied(answer.clone()), StoredAnswer::Applied(answer)),
+                        _ => (Outcome::Rejected, StoredAnswer::Rejected),
                     };
                     if let Some((session, sequence)) = session {
-                        self.sessions.record(session, sequence, &outcome);
+                        self.sessions.record(session, sequence, stored);
                     }
                     outcome
                 }
@@ -430,7 +433,7 @@ impl MachineActor {
         };
         let opened = self.snapshots.open(meta.at).map_err(|error| error.to_string());
         let read = opened.and_then(|mut snapshot| {
-            let sessions = Sessions::read_from(&mut snapshot, self.sessions_max(), self.session_window());
+            let sessions = Sessions::read_from(&mut snapshot);
             sessions.map(|sessions| (sessions, snapshot)).map_err(|error| error.to_string())
         });
         let (sessions, snapshot) = match read {
@@ -473,14 +476,6 @@ impl MachineActor {
         self.fallen = true;
         let what = format!("the snapshot at {at} can't be restored: {cause}");
         self.peer.do_send(DiskFailed(StorageError::Damaged { what }));
-    }
-
-    fn sessions_max(&self) -> usize {
-        self.parts.identity.config.sessions_max
-    }
-
-    fn session_window(&self) -> usize {
-        self.parts.identity.config.session_window
     }
 }
 
