@@ -10,7 +10,7 @@ mod delay;
 pub mod faults;
 pub mod local;
 mod parcel;
-mod rule;
+pub mod rule;
 
 use crate::raft::{AppendEntries, InstallSnapshot, MessageKind, PeerId, PreVote, RequestVote, TimeoutNow};
 
