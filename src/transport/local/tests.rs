@@ -262,6 +262,15 @@ async fn what_a_killed_peer_has_sent_may_arrive_and_what_it_asked_is_not_answere
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_killed_peer_hears_no_answer() {
+    let net = net(Some(10..=10));
+    net.ask(1);
+    net.local.detach(ONE);
+    wait(30).await;
+    assert_eq!((net.voter.take(), net.votes()), (vec![1], vec![]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_fate_of_a_message_is_told() {
     let net = net(None);
     let capture = net.listen();
