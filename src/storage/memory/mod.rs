@@ -13,7 +13,7 @@
 //!   [`MemoryDisk::repair`].
 //! - A snapshot is in force once it is whole and its time has passed, and never before.
 //!
-//! The disk belongs to the cluster and not to the peer: clones share one [`platter`], which
+//! The disk belongs to the cluster and not to the peer: clones share one platter, which
 //! outlives the actors that write to it. The lock around it is held for moments, never while a
 //! machine writes its snapshot, nor over an await.
 
