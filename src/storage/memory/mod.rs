@@ -2,7 +2,7 @@
 //!
 //! Experiments want a cluster that needs no folder, and simulations want one whose disks take time
 //! and forget in every way in which a real one may, the same way for the same seed. So a
-//! [`MemoryDisk`] models the contract of [`Disk`](super::Disk) and nothing kinder:
+//! [`MemoryDisk`] models the contract of [`Disk`] and nothing kinder:
 //!
 //! - A write whose future is dropped before it completed is a power cut: a seeded prefix of its
 //!   records survives, from none to all, and the next one may be torn. The next replay says so.
