@@ -249,6 +249,24 @@ async fn opening_cuts_off_the_former_owner() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_former_owner_can_not_end_the_write_of_the_next() {
+    let disk = simulated(1);
+    let mut former = open(&disk);
+    let waited_for = former.log.write(entries(1, 5));
+    let mut next = open(&disk);
+    let dropped = next.log.write(entries(1, 5));
+    let mut owner = open(&disk);
+    let first = last(&worked(arrived(owner.log.replay()).await)) + 1;
+    disk.set_sync_ms(100..=100);
+    let write = owner.log.write(entries(first, 5));
+    assert!(arrived(waited_for).await.is_err());
+    drop(dropped);
+    assert!(disk.is_syncing());
+    worked(arrived(write).await);
+    assert_eq!((disk.writes(), disk.records()), (1, 5));
+}
+
 trait Refused {
     fn is_refused(&self) -> bool;
 }
@@ -347,6 +365,29 @@ async fn of_two_saves_that_overlap_the_later_stays() {
     worked(arrived(save(&opened, 2, 20)).await);
     assert_eq!(worked(arrived(older).await), meta(2, 20));
     assert_eq!(opened.snapshots.latest(), Some(meta(2, 20)));
+}
+
+#[test]
+fn a_save_of_what_is_covered_does_not_even_ask_the_machine() {
+    let opened = open(&MemoryDisk::new());
+    assert!(matches!(save(&opened, 3, 1), Wait::Now(Ok(_))));
+    let writer = Box::new(|_: &mut dyn std::io::Write| panic!("nobody needs this snapshot"));
+    let saved = opened.snapshots.save(Position::new(1, 2), Arc::default(), writer);
+    assert!(matches!(saved, Wait::Now(Ok(latest)) if latest == meta(3, 1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_fails_takes_no_snapshot_that_was_under_way() {
+    let disk = simulated(1);
+    let mut opened = open(&disk);
+    disk.set_sync_ms(50..=50);
+    let saved = save(&opened, 1, 10);
+    let received = opened.snapshots.receive(meta(2, 3), 0, vec![1; 3].into());
+    disk.set_sync_ms(1..=1);
+    disk.fail_next_write();
+    assert!(write(&mut opened, &entries(1, 1)).await.is_err());
+    assert!(arrived(saved).await.is_err() && arrived(received).await.is_err());
+    assert_eq!(opened.snapshots.latest(), None);
 }
 
 #[tokio::test(start_paused = true)]
