@@ -100,8 +100,7 @@ fn actor(event: &Event) -> &'static str {
         | Event::Doubled { .. }
         | Event::FaultBegun { .. }
         | Event::FaultEnded { .. } => return NETWORK,
-        Event::Entered { .. }
-        | Event::Canvassed { .. }
+        Event::Canvassed { .. }
         | Event::Campaigned { .. }
         | Event::PreVoted { .. }
         | Event::Voted { .. }
@@ -136,8 +135,7 @@ fn level(event: &Event) -> Level {
         | Event::Violation { .. }
         | Event::Crashed { why: Why::Panicked, .. } => Level::Error,
         Event::Crashed { .. } | Event::Warned { .. } | Event::TailLost { .. } => Level::Warning,
-        Event::Entered { .. }
-        | Event::Canvassed { .. }
+        Event::Canvassed { .. }
         | Event::Campaigned { .. }
         | Event::PreVoted { .. }
         | Event::Voted { .. }
