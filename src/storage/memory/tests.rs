@@ -435,7 +435,8 @@ fn a_save_ends_what_came_in_for_less() {
 #[test]
 fn only_one_snapshot_comes_in_at_a_time() {
     let opened = open(&MemoryDisk::new());
-    let piece = |index, offset| opened.snapshots.receive(meta(index, 10), offset, vec![index as u8; 6].into());
+    let piece =
+        |index, offset| opened.snapshots.receive(meta(index, 10), offset, vec![index as u8; 6].into());
     assert!(matches!(piece(9, 0), Wait::Now(Ok(6))));
     assert!(matches!(piece(8, 6), Wait::Now(Ok(0))));
     assert!(matches!(piece(9, 0), Wait::Now(Ok(6))), "what is no first piece takes no place");
