@@ -409,7 +409,7 @@ impl Cluster {
         let peer = &self.peers[&PeerId(id)];
         let Some(&(at, _)) = peer.machine.applied.last() else { return };
         let content = Arc::new(peer.machine.applied.clone());
-        let meta = Arc::new(SnapshotMeta { at, membership, bytes: content.len() as u64 });
+        let meta = Arc::new(SnapshotMeta { at, membership, bytes: content.len() as u64, checksum: 0 });
         self.store_snapshot(PeerId(id), &meta, content);
         self.hear(PeerId(id), |dry| dry.deliver(Snapshotted { at }));
     }

@@ -120,7 +120,7 @@ pub fn heartbeat(dry: &mut Dry, term: u64, leader: u64) -> Option<Appended> {
 
 pub fn install(dry: &mut Dry, term: u64, leader: u64, at: Position) -> Option<ChunkTaken> {
     let (term, leader) = (Term(term), PeerId(leader));
-    let meta = Arc::new(SnapshotMeta { at, membership: voters(3), bytes: 1 });
+    let meta = Arc::new(SnapshotMeta { at, membership: voters(3), bytes: 1, checksum: 0 });
     ask(dry, |dry, reply| dry.deliver(Installed { term, leader, meta, reply }))
 }
 
