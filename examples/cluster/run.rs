@@ -109,6 +109,14 @@ pub async fn run<M: Keeps>(cluster: Cluster<M>, job: &Job) -> Outcome {
         Some(folder) => dump_all(&cluster, &peers, folder).await,
         None => Ok(()),
     };
+    let driven = driven.map_err(|failure| match failure {
+        // The first line without an answer is not it: those who led before took their answers along.
+        Failure::Poisoned { index, line } => {
+            let held = peers.iter().filter_map(|peer| peer.summary).map(|summary| summary.count).max();
+            Failure::Poisoned { index, line: held.map_or(line, |held| held + 1) }
+        }
+        failure => failure,
+    });
     let verdict = driven.and(dumped).and_then(|()| judge(&cluster, job, &peers));
     Outcome {
         failure: verdict.err(),
