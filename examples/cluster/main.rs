@@ -22,7 +22,7 @@ use std::{
 
 use bytes::Bytes;
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use raft_actors::{Builder, Cluster, Config, machine::StateMachine};
+use raft_actors::{Builder, Cluster, Config, machine::StateMachine, observe::TraceFile, raft::PeerId};
 use tokio::{runtime, sync::watch};
 
 mod args;
@@ -92,6 +92,16 @@ fn run_on<M: Keeps + StateMachine>(args: &Args, job: &Job, builder: Builder<M>) 
     if args.input.is_none() && !args.json {
         builder = builder.observe(story::Story::begin(args.peers, args.seed));
     }
+    let trace = match &args.trace {
+        Some(path) => {
+            let trace = TraceFile::create(path, args.seed, (1..=args.peers).map(PeerId));
+            Some((path, trace.map_err(|error| format!("{}: {error}", path.display()))?))
+        }
+        None => None,
+    };
+    if let Some((_, trace)) = &trace {
+        builder = builder.observe(trace.clone());
+    }
     let ran = match args.seed {
         Some(seed) => builder.simulate(seed, |cluster| run::run(cluster, job)),
         None => {
@@ -105,6 +115,9 @@ fn run_on<M: Keeps + StateMachine>(args: &Args, job: &Job, builder: Builder<M>) 
             })
         }
     };
+    if let Some((path, trace)) = trace {
+        trace.finish().map_err(|error| format!("{}: {error}", path.display()))?;
+    }
     ran.map_err(|error| error.to_string())
 }
 
@@ -166,7 +179,7 @@ fn split(text: Bytes) -> Vec<Bytes> {
 fn clear(folder: &std::path::Path, peers: u64) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     for peer in 1..=peers {
-        match fs::remove_file(peers::dump_path(folder, raft_actors::raft::PeerId(peer))) {
+        match fs::remove_file(peers::dump_path(folder, PeerId(peer))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }

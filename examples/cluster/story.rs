@@ -5,7 +5,7 @@ use std::io::{Write, stdout};
 use bytes::Bytes;
 use raft_actors::{
     observe::{Observer, Report},
-    raft::{ActorKind, Event},
+    raft::{ActorKind, Event, Why},
 };
 
 /// How many lines are made up.
@@ -63,6 +63,8 @@ impl Observer for Story {
             Event::TailLost { records, kept, .. } => {
                 format!("peer {peer} finds {kept} of {records} records that it was writing")
             }
+            // The end of the whole cluster is no news.
+            Event::Killed { why: Why::Stopped, .. } => return,
             Event::Killed { .. } => format!("peer {peer} is killed: no hand-over, no goodbye"),
             Event::Poisoned { index, .. } => format!("peer {peer} can't apply entry {index}: it is poisoned"),
             Event::SnapshotInstalled { at, .. } => format!("peer {peer} takes over a snapshot at {at}"),
