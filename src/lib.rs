@@ -78,3 +78,8 @@ pub use client::{Client, Consistency, Session};
 pub use cluster::{Builder, Cluster};
 pub use config::Config;
 pub use error::{ClientError, ClusterError, ConfigError, TransferError};
+
+/// The blocks of README run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;
