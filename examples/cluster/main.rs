@@ -207,14 +207,18 @@ fn listen_for_interrupts() -> watch::Receiver<bool> {
 
 fn tell(args: &Args, job: &Job, outcome: &Outcome) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    if let Some(failure) = &outcome.failure {
-        report::print_failure(failure, outcome, &mut io::stderr())?;
-    }
     let lines = job.lines.len() as u64;
     if args.json {
         report::print_json(args, lines, outcome, &mut out)?;
     } else {
         report::print_text(lines, outcome, &mut out)?;
     }
-    out.flush()
+    if args.input.is_none() && !args.json {
+        writeln!(out, "`--help` says what else can be broken, and how to bring lines of your own.")?;
+    }
+    out.flush()?;
+    match &outcome.failure {
+        Some(failure) => report::print_failure(failure, outcome, &mut io::stderr()),
+        None => Ok(()),
+    }
 }

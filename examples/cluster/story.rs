@@ -26,13 +26,16 @@ pub struct Story {
 impl Story {
     /// Says how it begins.
     pub fn begin(peers: u64, seed: Option<u64>) -> Story {
+        let (who, their) = if peers == 1 {
+            ("1 peer starts".to_string(), "its")
+        } else {
+            (format!("{peers} peers start"), "their")
+        };
         let time = match seed {
             Some(seed) => format!("on virtual time, seed {seed}"),
-            None => "on threads of its own".to_string(),
+            None => format!("live, on a thread of {their} own"),
         };
-        tell(&format!(
-            "A cluster of {peers} starts {time}; {LINES} lines are about to go through it, one a command."
-        ));
+        tell(&format!("{who} {time}. {LINES} lines are about to go through the cluster, each a command."));
         Story::default()
     }
 }
