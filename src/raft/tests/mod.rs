@@ -10,8 +10,11 @@ use bytes::Bytes;
 use super::*;
 use crate::config::Config;
 
+mod campaigns;
 mod cluster;
 mod election;
+mod followers;
+mod logs;
 mod machine;
 mod memberships;
 mod quorums;
@@ -19,6 +22,7 @@ mod replicas;
 mod rig;
 mod safety;
 mod settle;
+mod states;
 mod storm;
 
 /// A cluster of voters `1..=count`.
