@@ -14,16 +14,19 @@ mod campaigns;
 mod cluster;
 mod election;
 mod followers;
+mod leaders;
 mod logs;
 mod machine;
 mod memberships;
 mod quorums;
+mod reading;
 mod replicas;
 mod rig;
 mod safety;
 mod settle;
 mod states;
 mod storm;
+mod transfers;
 
 /// A cluster of voters `1..=count`.
 fn voters(count: u64) -> Arc<Membership> {
