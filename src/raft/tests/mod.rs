@@ -18,6 +18,7 @@ mod leaders;
 mod logs;
 mod machine;
 mod memberships;
+mod progresses;
 mod quorums;
 mod reading;
 mod replicas;
