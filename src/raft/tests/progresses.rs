@@ -144,18 +144,25 @@ fn an_old_refusal_changes_nothing() {
 }
 
 /// A probe whose answer takes longer than a heartbeat must not begin anew with each: it gets ever more
-/// time, and none is taken from who has not asked yet.
+/// time, as long as the follower answers heartbeats. Who is down is asked again and again.
 #[test]
-fn a_probe_is_given_more_time_each_time() {
-    let mut progress = progress();
-    let mut restarts = Vec::new();
-    for beat in 0..40 {
-        if progress.beat() == Step::Pull(None) {
-            restarts.push(beat);
-            progress.ask(&slice(at(1, 90), &[], 0));
+fn a_slow_answer_is_given_more_time_each_time() {
+    let restarts = |progress: &mut Progress, is_up: bool| {
+        let mut restarts = Vec::new();
+        for beat in 0..40 {
+            if progress.beat() == Step::Pull(None) {
+                restarts.push(beat);
+                progress.ask(&slice(at(1, 90), &[], 0));
+            }
+            if is_up {
+                assert_eq!(progress.on_matched(Index(0)), Step::Wait);
+            }
         }
-    }
-    assert_eq!(restarts, [0, 2, 6, 14, 30]);
+        restarts
+    };
+    assert_eq!(restarts(&mut progress(), false), (0..40).step_by(2).collect::<Vec<_>>());
+    let mut progress = progress();
+    assert_eq!(restarts(&mut progress, true), [0, 2, 6, 14, 30]);
     assert!(progress.on_refused(Index(90)), "and its answer counts, however late");
     progress.ask(&slice(at(1, 10), &[], 0));
     progress.on_matched(Index(10));
