@@ -12,7 +12,8 @@ use crate::config::Config;
 
 mod campaigns;
 mod cluster;
-mod election;
+mod elections;
+mod figures;
 mod followers;
 mod leaders;
 mod logs;
