@@ -35,7 +35,7 @@ use crate::{
     error::{ClusterError, TransferError},
     machine::Interface,
     observe::{Hub, Observer, Report},
-    raft::{ActorKind, Event, Index, Outcome, PeerId, Port, Query, RoleKind, Transfer, Why, Command},
+    raft::{ActorKind, Command, Event, Index, Outcome, PeerId, Port, Query, RoleKind, Transfer, Why},
     storage::MemoryDisk,
     transport::{
         faults::{FaultGuard, Peers, Rule},
@@ -124,7 +124,9 @@ impl<I: Interface> Cluster<I> {
     /// Waits until a peer leads, and has committed in its term. `None`: not within `patience`.
     pub async fn wait_for_leader(&self, patience: Duration) -> Option<PeerId> {
         let settled = || {
-            self.leader().filter(|&leader| self.status(leader).is_some_and(|status| status.last.index <= status.commit))
+            self.leader().filter(|&leader| {
+                self.status(leader).is_some_and(|status| status.last.index <= status.commit)
+            })
         };
         self.wait_until(patience, || settled().is_some()).await;
         settled()
@@ -225,11 +227,7 @@ impl<I: Interface> Cluster<I> {
 
     /// Cuts all links between two groups of peers, both ways, until the guard is dropped.
     #[must_use = "the partition is over when the guard is dropped; `keep()` makes it last"]
-    pub fn partition(
-        &self,
-        one: impl Into<Peers>,
-        other: impl Into<Peers>,
-    ) -> FaultGuard {
+    pub fn partition(&self, one: impl Into<Peers>, other: impl Into<Peers>) -> FaultGuard {
         self.fault(Rule::new().between(one, other).cut())
     }
 
@@ -276,7 +274,9 @@ impl<I: Interface> Cluster<I> {
         let (port, outcome) = Port::new();
         self.inner.places.get(&peer)?.seat.take_snapshot(port);
         match outcome.await {
-            Ok(Outcome::Applied(index)) => index.as_ref().try_into().ok().map(|index| Index(u64::from_le_bytes(index))),
+            Ok(Outcome::Applied(index)) => {
+                index.as_ref().try_into().ok().map(|index| Index(u64::from_le_bytes(index)))
+            }
             _ => None,
         }
     }
@@ -298,7 +298,7 @@ impl<I: Interface> Cluster<I> {
     /// What went wrong so far that nobody had asked for: actors that fell untripped, peers that
     /// stopped or broke the protocol.
     pub fn failures(&self) -> Vec<String> {
-        self.inner.failures()
+        self.inner.failures.list()
     }
 
     /// Ends the cluster.
@@ -323,18 +323,6 @@ impl<I: Interface> Cluster<I> {
         for &peer in self.inner.places.keys() {
             self.restart(peer).await;
         }
-    }
-}
-
-impl Inner {
-    fn failures(&self) -> Vec<String> {
-        let mut failures = self.failures.list();
-        for status in self.places.values().map(|place| place.seat.status()) {
-            if status.violations > 0 {
-                failures.push(format!("peer {} saw {} violations", status.peer, status.violations));
-            }
-        }
-        failures
     }
 }
 

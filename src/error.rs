@@ -36,7 +36,9 @@ pub enum ClientError {
     #[error("it was lost in a change of leaders, and certainly not done: it is safe to try again")]
     Lost,
     /// It may have happened, or may still happen.
-    #[error("the outcome is unknown, it may have been done or not: ask, or use a session, which applies a repeat only once")]
+    #[error(
+        "the outcome is unknown, it may have been done or not: ask, or use a session, which applies a repeat only once"
+    )]
     Unknown,
     /// Not done, on any peer: the machine can't make sense of it.
     #[error("the machine can't make sense of it: do client and cluster agree on the types?")]

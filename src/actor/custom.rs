@@ -64,13 +64,13 @@ impl<A> MachineLike for A where
 }
 
 /// A future of this thread.
-pub type Local<T> = Pin<Box<dyn Future<Output = T>>>;
+pub(crate) type Local<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// What running a command gave: the answer's bytes, or that it can't be made sense of.
-pub type Ran = Result<Bytes, CodecError>;
+pub(crate) type Ran = Result<Bytes, CodecError>;
 
 /// Who runs the user's machine.
-pub enum Engine {
+pub(crate) enum Engine {
     /// The machine actor.
     Inline(Box<dyn AnyMachine>),
     /// An actor of the user's own.
@@ -78,7 +78,7 @@ pub enum Engine {
 }
 
 /// An actor of the user's own, behind bytes. A future that gives `None` says that it has fallen.
-pub trait Hired {
+pub(crate) trait Hired {
     /// Starts it.
     fn start(&mut self, parent: Recipient<ChildDown>);
     /// Applies commands, in order.
@@ -92,7 +92,7 @@ pub trait Hired {
 }
 
 /// A [`MachineLike`] actor, and its leash once it has started.
-pub struct HiredActor<A: MachineLike> {
+pub(crate) struct HiredActor<A: MachineLike> {
     waiting: Option<A>,
     running: Option<(Addr<A>, Leash)>,
 }
@@ -171,7 +171,7 @@ fn encode<C: Codec>(value: &C) -> Ran {
 }
 
 /// Something that is there now, or will be on this thread; `None`: the user's actor fell.
-pub enum Soon<T> {
+pub(crate) enum Soon<T> {
     /// It is there.
     Now(Option<T>),
     /// It will be.
@@ -193,7 +193,9 @@ impl Engine {
 
     /// Runs commands, in order. `begin` is told which entries are about to be run.
     pub fn run(&mut self, jobs: Vec<(Position, Bytes)>, begin: impl Fn(Index, Index)) -> Soon<Vec<Ran>> {
-        let (Some(first), Some(last)) = (jobs.first(), jobs.last()) else { return Soon::Now(Some(Vec::new())) };
+        let (Some(first), Some(last)) = (jobs.first(), jobs.last()) else {
+            return Soon::Now(Some(Vec::new()));
+        };
         match self {
             Engine::Inline(machine) => {
                 let ran = jobs.into_iter().map(|(at, command)| {

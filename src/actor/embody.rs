@@ -8,7 +8,8 @@ use super::{
     gauges::FollowerStatus,
     peer::CrewFell,
     replicator::{Replicator, Run},
-    role_actor::{Answer, Desk, RoleActor},
+    role_actor::{Desk, RoleActor},
+    role_addr::Answer,
     supervision::{Child, ChildDown, Fall, Leash, spawn_guarded},
 };
 use crate::{

@@ -79,8 +79,8 @@ pub struct PeerStatus {
 }
 
 impl Gauges {
-    /// The role publishes what changed in a turn.
-    pub fn publish<R: Role>(&self, role: &R) {
+    /// The role publishes what changed in a turn. Says whether there were violations in it.
+    pub(super) fn publish<R: Role>(&self, role: &R) -> bool {
         let state: &State = role.state();
         let last = state.log().last();
         self.leader.store(role.leader().map_or(0, |leader| leader.0), Relaxed);
@@ -88,7 +88,7 @@ impl Gauges {
         self.last_index.store(last.index.0, Relaxed);
         self.commit.store(state.commit().0, Relaxed);
         self.log_base.store(state.log().base().index.0, Relaxed);
-        self.violations.store(state.violations(), Relaxed);
+        self.violations.swap(state.violations(), Relaxed) < state.violations()
     }
 
     /// The leader publishes its followers; anybody else that it has none.

@@ -11,10 +11,11 @@ use super::{
     door::Door,
     gauges::{Gauges, PeerStatus},
     machine::MachineFactory,
+    orders::{AskLocal, TakeSnapshot, Trip},
     parts::{Failures, Parts},
-    peer::{AskLocal, Peer, TakeSnapshot, Trip},
+    peer::Peer,
     postbox::PeerPostbox,
-    role_actor::Deliver,
+    role_addr::Deliver,
     supervision::{Child, ChildDown, End, Fall, Leash, spawn_guarded},
 };
 use crate::{

@@ -24,9 +24,10 @@ use super::{
     custom::{Engine, Ran, Soon},
     parts::Parts,
     peer::{Healed, Peer},
-    role_actor::Deliver,
+    role_addr::Deliver,
     storage::DiskFailed,
     supervision::{ChildDown, End},
+    waiters::Waiters,
 };
 use crate::{
     machine::{
@@ -107,49 +108,6 @@ enum Step {
     Run(Option<(SessionId, u64)>),
 }
 
-/// The clients that wait for entries of one `Apply`, in order.
-struct Waiters {
-    groups: VecDeque<(Term, Index, std::vec::IntoIter<Port>)>,
-}
-
-impl Waiters {
-    fn new(waiting: Vec<Waiting>) -> Waiters {
-        let groups = waiting.into_iter().map(|group| (group.term, group.first, group.ports.into_iter()));
-        Waiters { groups: groups.collect() }
-    }
-
-    /// The client that waits for `index`. Those of earlier entries were passed over: their ports,
-    /// dropped, say that nobody knows.
-    fn take(&mut self, index: Index) -> Option<Port> {
-        while let Some((_, next, ports)) = self.groups.front_mut() {
-            if *next > index {
-                return None;
-            }
-            let port = ports.nth(index.since(*next) as usize);
-            *next = index.next();
-            if ports.len() == 0 {
-                self.groups.pop_front();
-            }
-            if port.is_some() {
-                return port;
-            }
-        }
-        None
-    }
-
-    fn into_waiting(self) -> Vec<Waiting> {
-        let groups = self.groups.into_iter();
-        groups.map(|(term, first, ports)| Waiting { term, first, ports: ports.collect() }).collect()
-    }
-
-    /// Everybody who still waits, by index.
-    fn rest(self) -> impl Iterator<Item = (Index, Term, Port)> {
-        self.groups
-            .into_iter()
-            .flat_map(|(term, next, ports)| (next.0..).map(Index).zip(ports).map(move |(index, port)| (index, term, port)))
-    }
-}
-
 impl MachineActor {
     /// A machine that is about to be restored from the latest snapshot.
     pub fn new(
@@ -211,7 +169,9 @@ impl MachineActor {
         let reachable = batches.first().is_some_and(|batch| batch.first() <= next) && next < stop;
         match self.plan(&batches, stop).filter(|_| reachable) {
             Some((chunk, jobs)) => {
-                let rest = batches.iter().filter_map(|batch| batch.within(chunk.last.index.next(), batch.last().index));
+                let rest = batches
+                    .iter()
+                    .filter_map(|batch| batch.within(chunk.last.index.next(), batch.last().index));
                 let rest = rest.collect();
                 self.run(chunk, jobs, waiters, rest, ctx);
             }
@@ -245,7 +205,13 @@ impl MachineActor {
         (!chunk.steps.is_empty()).then_some((chunk, jobs))
     }
 
-    fn step(&mut self, at: Position, command: &Command, chunk: &Chunk, jobs: &mut Vec<(Position, Bytes)>) -> Option<Step> {
+    fn step(
+        &mut self,
+        at: Position,
+        command: &Command,
+        chunk: &Chunk,
+        jobs: &mut Vec<(Position, Bytes)>,
+    ) -> Option<Step> {
         let bytes = match command {
             Command::Noop => return Some(Step::Settled(Outcome::Applied(Bytes::new()))),
             Command::Membership(membership) => {

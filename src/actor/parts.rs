@@ -8,7 +8,7 @@ use std::sync::{
 use super::{gauges::Gauges, supervision::End};
 use crate::{
     observe::Witness,
-    raft::{ActorKind, Event, Identity, Why},
+    raft::{ActorKind, Event, Identity, Role, Why},
     transport::Transport,
 };
 
@@ -59,6 +59,14 @@ impl Parts {
         }
         let during_sync = self.gauges.is_syncing();
         self.witness.note(|| Event::Crashed { actor, cause, during_sync, why });
+    }
+
+    /// The role publishes what changed in a turn. A peer that broke the protocol is no failure of
+    /// ours, but one that is to be seen: in a lab there should be none.
+    pub fn publish<R: Role>(&self, role: &R) {
+        if self.gauges.publish(role) {
+            self.failures.push(format!("peer {}: another peer broke the protocol", self.identity.id));
+        }
     }
 
     /// A sync that takes a good part of an election timeout endangers leadership. Says so at most

@@ -16,12 +16,12 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
 
 use super::{
     door::{Door, Ring, refuse},
-    embody::TripCrew,
-    machine::{Ask, MachineActor, MachineFactory, Resume, SaveNow},
+    machine::{MachineActor, MachineFactory, Resume},
     parts::Parts,
-    role_actor::{Deliver, Desk, Rewire, RoleAddr, start_any},
+    role_actor::{Desk, start_any},
+    role_addr::{Deliver, Rewire, RoleAddr},
     storage::{DiskFailed, Recover, Recovered, StorageActor},
-    supervision::{Budget, Child, ChildDown, End, Fall, Leash, spawn_guarded},
+    supervision::{Budget, Child, ChildDown, End, Leash, spawn_guarded},
     timer::{Alarm, Timer},
 };
 use crate::{
@@ -49,35 +49,15 @@ pub struct CrewFell {
     pub kind: ActorKind,
 }
 
-/// Makes an actor fall, for whoever wants to see it heal.
-#[derive(Message, Clone, Copy, Debug)]
-#[rtype(result = "()")]
-pub struct Trip {
-    /// Which one.
-    pub actor: ActorKind,
-    /// How.
-    pub fall: Fall,
-}
-
-/// A question to the machine of this very peer, as it is now.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct AskLocal(pub Query);
-
-/// Takes a snapshot now, whatever the policy says.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct TakeSnapshot(pub Port);
-
 /// The machine has got over the entry that it could not apply.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Healed;
 
 /// A child that can be sent to.
-struct Kept<A: Actor> {
-    addr: Addr<A>,
-    leash: Leash,
+pub(super) struct Kept<A: Actor> {
+    pub(super) addr: Addr<A>,
+    pub(super) leash: Leash,
     number: u64,
 }
 
@@ -92,11 +72,11 @@ pub struct Peer {
     started: u64,
     /// Counts the role actors, also those that their predecessors started.
     tenure: u64,
-    role: Option<(RoleAddr, Leash)>,
-    storage: Option<Kept<StorageActor>>,
+    pub(super) role: Option<(RoleAddr, Leash)>,
+    pub(super) storage: Option<Kept<StorageActor>>,
     snapshots: Option<Arc<dyn SnapshotStore>>,
-    machine: Option<Kept<MachineActor>>,
-    timer: Option<Kept<Timer>>,
+    pub(super) machine: Option<Kept<MachineActor>>,
+    pub(super) timer: Option<Kept<Timer>>,
     /// The number of the recovery under way.
     recovery: u64,
     /// Who fell, and is back once the recovery is through; and the restarts so far.
@@ -153,7 +133,7 @@ impl Peer {
         match self.disk.open() {
             Ok(opened) => {
                 let (recovered, failed) = (ctx.address().recipient(), ctx.address().recipient());
-                let storage = StorageActor::new(opened.log, recovered, failed);
+                let storage = StorageActor::new(opened.log, recovered, failed, self.parts.clone());
                 self.storage = Some(self.keep(ActorKind::Storage, storage, ctx));
                 self.snapshots = Some(opened.snapshots);
                 self.recover();
@@ -430,29 +410,6 @@ impl Handler<DiskFailed> for Peer {
     }
 }
 
-impl Handler<Trip> for Peer {
-    type Result = ();
-
-    fn handle(&mut self, Trip { actor, fall }: Trip, _: &mut Self::Context) {
-        let leash = match actor {
-            ActorKind::Role => self.role.as_mut().map(|(_, leash)| leash),
-            ActorKind::Storage => self.storage.as_mut().map(|kept| &mut kept.leash),
-            ActorKind::Machine => self.machine.as_mut().map(|kept| &mut kept.leash),
-            ActorKind::Timer => self.timer.as_mut().map(|kept| &mut kept.leash),
-            ActorKind::Replicator => {
-                if let Some((role, _)) = &self.role {
-                    role.trip_crew(TripCrew { to: None, fall });
-                }
-                None
-            }
-            _ => None,
-        };
-        if let Some(leash) = leash {
-            leash.trip(fall);
-        }
-    }
-}
-
 impl Handler<Healed> for Peer {
     type Result = ();
 
@@ -487,28 +444,6 @@ impl Handler<Ring> for Peer {
         }
         proposal.into_iter().for_each(|proposal| self.deliver(proposal));
         read.into_iter().for_each(|read| self.deliver(read));
-    }
-}
-
-impl Handler<AskLocal> for Peer {
-    type Result = ();
-
-    fn handle(&mut self, AskLocal(query): AskLocal, _: &mut Self::Context) {
-        match &self.machine {
-            Some(machine) => machine.addr.do_send(Ask(query)),
-            None => refuse([query.port]),
-        }
-    }
-}
-
-impl Handler<TakeSnapshot> for Peer {
-    type Result = ();
-
-    fn handle(&mut self, TakeSnapshot(port): TakeSnapshot, _: &mut Self::Context) {
-        match &self.machine {
-            Some(machine) => machine.addr.do_send(SaveNow(port)),
-            None => refuse([port]),
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::{ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 
-use super::{peer::Peer, role_actor::Deliver};
+use super::{peer::Peer, role_addr::Deliver};
 use crate::{
     raft::*,
     storage::{StorageError, Wait},

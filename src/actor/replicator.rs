@@ -10,10 +10,7 @@ use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{
-    parts::Parts,
-    role_actor::{Answer, RoleActor},
-};
+use super::{parts::Parts, role_actor::RoleActor, role_addr::Answer};
 use crate::{
     raft::{
         progress::{Progress, Step},
@@ -87,18 +84,7 @@ impl Replicator {
         parts: Arc<Parts>,
     ) -> Replicator {
         let progress = Progress::new(&parts.identity.config);
-        Replicator {
-            leader,
-            term,
-            me,
-            to,
-            link,
-            snapshots,
-            parts,
-            progress,
-            sending: None,
-            reply: None,
-        }
+        Replicator { leader, term, me, to, link, snapshots, parts, progress, sending: None, reply: None }
     }
 
     fn append(&self, slice: Arc<Slice>) {

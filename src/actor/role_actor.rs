@@ -14,9 +14,7 @@ use std::{
     task::{self, Poll},
 };
 
-use actix::{
-    Actor, ActorFuture, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture,
-};
+use actix::{Actor, ActorFuture, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
 use tokio::sync::oneshot;
 
 use super::{
@@ -24,42 +22,12 @@ use super::{
     machine::MachineActor,
     parts::Parts,
     peer::{Peer, Present},
+    role_addr::{Answer, Deliver, Rewire, RoleAddr},
     storage::{StorageActor, Write},
     supervision::{Child, ChildDown, Leash, spawn_guarded},
     timer::{Alarm, Arm, Timer},
 };
-use crate::{
-    raft::*,
-    storage::SnapshotStore,
-};
-
-/// Mail for the peer, whichever role it plays: every role receives it, and after a hand-over it is
-/// forwarded.
-#[derive(Debug)]
-pub struct Deliver<M>(pub M);
-
-impl<M> Message for Deliver<M> {
-    type Result = ();
-}
-
-/// An answer to what this very role actor asked: never forwarded, and dropped once its time in
-/// office is over.
-#[derive(Debug)]
-pub struct Answer<M>(pub M);
-
-impl<M> Message for Answer<M> {
-    type Result = ();
-}
-
-/// An actor that the role sends to was rebuilt.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub enum Rewire {
-    /// The timer.
-    Timer(Addr<Timer>),
-    /// The machine.
-    Machine(Addr<MachineActor>),
-}
+use crate::{raft::*, storage::SnapshotStore};
 
 /// What passes from role to role beside the [`State`].
 pub struct Desk {
@@ -79,55 +47,6 @@ pub struct Desk {
     pub timer: Addr<Timer>,
     /// What has not been sent yet.
     pub letters: Letters,
-}
-
-/// The address of the present role, whichever it is.
-#[derive(Clone)]
-#[allow(missing_docs)]
-pub enum RoleAddr {
-    Follower(Addr<RoleActor<Follower>>),
-    PreCandidate(Addr<RoleActor<PreCandidate>>),
-    Candidate(Addr<RoleActor<Candidate>>),
-    Leader(Addr<RoleActor<Leader>>),
-}
-
-macro_rules! to_present {
-    ($addr:expr, $message:expr) => {
-        match $addr {
-            RoleAddr::Follower(addr) => addr.do_send($message),
-            RoleAddr::PreCandidate(addr) => addr.do_send($message),
-            RoleAddr::Candidate(addr) => addr.do_send($message),
-            RoleAddr::Leader(addr) => addr.do_send($message),
-        }
-    };
-}
-
-impl RoleAddr {
-    /// Delivers mail for the peer.
-    pub fn deliver<M: Mail>(&self, message: M)
-    where
-        Follower: Receive<M>,
-        PreCandidate: Receive<M>,
-        Candidate: Receive<M>,
-        Leader: Receive<M>,
-    {
-        to_present!(self, Deliver(message))
-    }
-
-    /// The timer has rung.
-    pub fn ring(&self, alarm: Alarm) {
-        to_present!(self, alarm)
-    }
-
-    /// An actor was rebuilt.
-    pub fn rewire(&self, rewire: Rewire) {
-        to_present!(self, rewire)
-    }
-
-    /// Makes one of the crew fall.
-    pub fn trip_crew(&self, trip: TripCrew) {
-        to_present!(self, trip)
-    }
 }
 
 /// A role in office.
@@ -348,7 +267,7 @@ impl<R: Embody> RoleActor<R> {
         for errand in std::mem::take(&mut office.out.late) {
             R::run(errand, &mut self.crew, &office.role, &office.desk, ctx);
         }
-        office.desk.parts.gauges.publish(&office.role);
+        office.desk.parts.publish(&office.role);
         office.arm();
         if let Some(succession) = succession {
             self.hand_over(succession);

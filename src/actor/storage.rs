@@ -1,8 +1,11 @@
 //! The storage of a peer: one write at a time, in order; replay waits behind what is under way.
 
+use std::sync::Arc;
+
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
 use tokio::sync::oneshot;
 
+use super::parts::Parts;
 use crate::{
     raft::Record,
     storage::{LogStorage, Replay, StorageError, Wait},
@@ -49,6 +52,8 @@ pub struct StorageActor {
     failed: Recipient<DiskFailed>,
     /// After a failed write nothing is tried again: what a second sync says means nothing.
     is_poisoned: bool,
+    /// As long as anybody holds it the peer is not gone, and its disk must not be opened again.
+    _parts: Arc<Parts>,
 }
 
 impl StorageActor {
@@ -57,8 +62,9 @@ impl StorageActor {
         log: Box<dyn LogStorage>,
         recovered: Recipient<Recovered>,
         failed: Recipient<DiskFailed>,
+        parts: Arc<Parts>,
     ) -> StorageActor {
-        StorageActor { log, recovered, failed, is_poisoned: false }
+        StorageActor { log, recovered, failed, is_poisoned: false, _parts: parts }
     }
 
     /// Goes on with `then` once the disk has answered; nothing else is begun before.

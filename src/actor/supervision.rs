@@ -22,7 +22,9 @@ use tokio::sync::oneshot;
 use crate::raft::ActorKind;
 
 #[cfg(not(panic = "unwind"))]
-compile_error!("raft-actors heals panics, and needs `panic = \"unwind\"` in every profile that it is built with");
+compile_error!(
+    "raft-actors heals panics, and needs `panic = \"unwind\"` in every profile that it is built with"
+);
 
 /// Which child of a parent: its kind, and how many of that kind there were before it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

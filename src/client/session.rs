@@ -61,7 +61,9 @@ impl<I: Interface> Session<I> {
         let last = loop {
             match way.ask(|way, to, port| way.endpoint.propose(to, envelope::open(session), port)).await {
                 Ok(last) => break u64::decode_le(&last),
-                Err(ClientError::Unknown | ClientError::Busy | ClientError::Lost) if Instant::now() < deadline => {
+                Err(ClientError::Unknown | ClientError::Busy | ClientError::Lost)
+                    if Instant::now() < deadline =>
+                {
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(error) => return Err(error),
@@ -251,7 +253,9 @@ impl Driver {
 
     /// What became of one command. `Err`: of all of them, for good.
     fn settle(&mut self, sequence: u64, outcome: Outcome) -> Result<(), ClientError> {
-        let Some(number) = sequence.checked_sub(self.lowest).map(|number| number as usize) else { return Ok(()) };
+        let Some(number) = sequence.checked_sub(self.lowest).map(|number| number as usize) else {
+            return Ok(());
+        };
         match outcome {
             Outcome::Applied(_) | Outcome::Rejected => {
                 let result = self.way.settle(outcome);
@@ -263,7 +267,9 @@ impl Driver {
                 Ok(())
             }
             Outcome::SessionExpired | Outcome::Poisoned { .. } => self.way.settle(outcome).map(drop),
-            Outcome::NotLeader { leader: Some(leader) } if leader != self.target && self.way.learn(Some(leader)) => {
+            Outcome::NotLeader { leader: Some(leader) }
+                if leader != self.target && self.way.learn(Some(leader)) =>
+            {
                 self.resend(Duration::ZERO, Some(leader));
                 Ok(())
             }

@@ -43,7 +43,10 @@ pub struct Builder<I: Interface> {
 
 impl<I: Interface> fmt::Debug for Builder<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("peers", &self.peers).field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("peers", &self.peers)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 

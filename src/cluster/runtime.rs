@@ -26,7 +26,8 @@ impl Thread {
                 let _ = ended.await;
             });
         };
-        let thread = std::thread::Builder::new().name(name.into()).spawn(run).map_err(ClusterError::Thread)?;
+        let thread =
+            std::thread::Builder::new().name(name.into()).spawn(run).map_err(ClusterError::Thread)?;
         let host = started.recv().map_err(|error| ClusterError::Thread(io::Error::other(error)))?;
         Ok((Thread { end, handle: thread }, host))
     }

@@ -1,8 +1,8 @@
 //! A machine behind bytes (temporary).
-use std::io::{self, Read};
-use bytes::Bytes;
 use super::{Codec, CodecError, StateMachine};
 use crate::{raft::Position, storage::SnapshotWriter};
+use bytes::Bytes;
+use std::io::{self, Read};
 pub trait AnyMachine: Send {
     fn apply(&mut self, at: Position, command: Bytes) -> Result<Bytes, CodecError>;
     fn query(&self, query: Bytes) -> Result<Bytes, CodecError>;
@@ -23,6 +23,10 @@ impl<M: StateMachine> AnyMachine for Typed<M> {
         self.0.query(q).encode(&mut v)?;
         Ok(v.into())
     }
-    fn snapshot(&self) -> SnapshotWriter { self.0.snapshot() }
-    fn restore(&mut self, s: &mut dyn Read) -> io::Result<()> { self.0.restore(s) }
+    fn snapshot(&self) -> SnapshotWriter {
+        self.0.snapshot()
+    }
+    fn restore(&mut self, s: &mut dyn Read) -> io::Result<()> {
+        self.0.restore(s)
+    }
 }

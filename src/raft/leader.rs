@@ -126,9 +126,9 @@ impl Leader {
     /// whether its machine applies.
     pub fn followers(&self) -> impl Iterator<Item = (PeerId, Index, u64, bool)> {
         let now_ms = self.state.now_ms;
-        self.views
-            .iter()
-            .map(move |(&peer, view)| (peer, view.matched, now_ms.saturating_sub(view.heard_ms), view.healthy))
+        self.views.iter().map(move |(&peer, view)| {
+            (peer, view.matched, now_ms.saturating_sub(view.heard_ms), view.healthy)
+        })
     }
 
     /// Check-quorum (thesis §6.2): a quorum answered within the longest election timeout.

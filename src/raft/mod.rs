@@ -57,6 +57,7 @@ pub mod candidate;
 mod common;
 pub mod event;
 pub mod follower;
+mod kinds;
 pub mod leader;
 pub mod log;
 pub mod mail;
@@ -71,6 +72,7 @@ pub mod role;
 pub mod state;
 mod transfer;
 pub mod types;
+mod why;
 
 pub use candidate::Candidate;
 pub use event::{ActorKind, Event, MessageKind, RoleKind, Value, Why};

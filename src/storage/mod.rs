@@ -14,6 +14,7 @@ use std::{
 
 use bytes::Bytes;
 
+pub mod conformance;
 pub mod memory;
 
 pub use memory::{MemoryDisk, SimulatedDisk};

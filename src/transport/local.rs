@@ -1,15 +1,239 @@
-//! temporary
-use std::{collections::BTreeMap, ops::RangeInclusive, sync::{Arc, Mutex, RwLock}};
-use crate::{observe::{Hub, Witness}, raft::PeerId};
-use super::{Link, Postbox, Rpc, Transport, faults::Faults};
-type Slots = Arc<RwLock<BTreeMap<PeerId, Arc<dyn Postbox>>>>;
-pub struct Local { faults: Faults, slots: Slots }
-impl Local {
-    pub fn new(_hub: Arc<Hub>, faults: Faults, _latency: Option<RangeInclusive<u64>>) -> Local { Local { faults, slots: Default::default() } }
-    pub fn attach(&self, id: PeerId, _w: Witness, p: Arc<dyn Postbox>) { self.slots.write().unwrap().insert(id, p); }
-    pub fn detach(&self, id: PeerId) { self.slots.write().unwrap().remove(&id); }
-    pub fn faults(&self) -> &Faults { &self.faults }
+//! Peers of one process: a message is a call into the receiver's postbox.
+//!
+//! A [`Local`] network has a place for each peer. A link leads to that place and not to whoever is
+//! there, so it stays good when a peer is killed and started again; while nobody is there its
+//! messages are lost, as they would be on a wire.
+//!
+//! Both ways go through the same weather. A request carries the port of its answer; the network puts
+//! one of its own in its stead, so that the answer too can be seen, lost, delayed and doubled. On a
+//! calm day, when nothing delays and nobody listens, it does not: then a message costs no allocation
+//! and no more than a look at three flags. So a rule that begins while a request is with its receiver
+//! touches the answer only if the weather was not calm when the request left, or somebody listened.
+//!
+//! What arrives without delay arrives within the call that sends it, in the order of sending. What
+//! is delayed is [under way](super::delay); of two messages the one with the earlier deadline
+//! arrives first, and of equal deadlines the one that was sent first.
+
+use std::{
+    collections::BTreeMap,
+    ops::RangeInclusive,
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use super::{
+    Link, Postbox, Rpc, Transport,
+    delay::Underway,
+    faults::{Faults, Verdict},
+    parcel::{Answer, Answered, Parcel},
+};
+use crate::{
+    observe::{Hub, Witness},
+    raft::{Event, PeerId, Reply, Why},
+};
+
+/// The network of the peers of one process. Clones are the same network.
+#[derive(Clone)]
+pub struct Local(Arc<Network>);
+
+struct Network {
+    hub: Arc<Hub>,
+    faults: Faults,
+    /// How long a message takes, in milliseconds, drawn anew for each; `None`: no time at all.
+    latency_ms: Option<RangeInclusive<u64>>,
+    underway: Underway,
+    /// Around the list of places, never around a peer's state. A place stays for good.
+    places: Mutex<BTreeMap<PeerId, Arc<Place>>>,
 }
-struct L(PeerId, Slots);
-impl Link for L { fn send(&self, rpc: Rpc) { let p = self.1.read().unwrap().get(&self.0).cloned(); if let Some(p) = p { p.deliver(rpc) } } }
-impl Transport for Local { fn link(&self, _from: PeerId, to: PeerId) -> Arc<dyn Link> { Arc::new(L(to, self.slots.clone())) } }
+
+impl Local {
+    /// A network without peers. A message takes `latency_ms`, drawn anew for each out of the chance
+    /// of `faults`; or no time at all.
+    pub fn new(hub: Arc<Hub>, faults: Faults, latency_ms: Option<RangeInclusive<u64>>) -> Local {
+        let (underway, places) = (Underway::default(), Mutex::default());
+        Local(Arc::new(Network { hub, faults, latency_ms, underway, places }))
+    }
+
+    /// A peer is up: what is sent to `id` arrives in `postbox` from now on, and what its messages
+    /// meet is told by `witness`. Answers to what an earlier incarnation asked are lost.
+    ///
+    /// The network holds the postbox until [`detach`](Local::detach): whoever ends a peer must say so
+    /// here, or its postbox, and what that holds, lives as long as the network.
+    pub fn attach(&self, id: PeerId, witness: Witness, postbox: Arc<dyn Postbox>) {
+        let place = self.place(id);
+        let mut tenant = place.tenant_mut();
+        tenant.incarnation += 1;
+        tenant.witness = witness;
+        let before = tenant.postbox.replace(postbox);
+        // A postbox may do anything when it goes, also send.
+        drop(tenant);
+        drop(before);
+    }
+
+    /// A peer is down: what is sent to it, and arrives from now on, is lost. What it has sent may
+    /// still arrive.
+    pub fn detach(&self, id: PeerId) {
+        let place = self.place(id);
+        let mut tenant = place.tenant_mut();
+        tenant.incarnation += 1;
+        let before = tenant.postbox.take();
+        drop(tenant);
+        drop(before);
+    }
+
+    /// The weather of this network.
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
+    fn place(&self, id: PeerId) -> Arc<Place> {
+        let mut places = self.0.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.entry(id).or_insert_with(|| Arc::new(Place::new(id, &self.0.hub))).clone()
+    }
+}
+
+impl Transport for Local {
+    fn link(&self, from: PeerId, to: PeerId) -> Arc<dyn Link> {
+        Arc::new(Way { network: self.0.clone(), from: self.place(from), to: self.place(to) })
+    }
+}
+
+/// Where a peer is, or was, or will be.
+pub(super) struct Place {
+    id: PeerId,
+    tenant: RwLock<Tenant>,
+}
+
+struct Tenant {
+    /// Goes up whenever a peer comes or goes.
+    incarnation: u64,
+    /// Stays when the peer goes: what it had sent may still meet something.
+    witness: Witness,
+    postbox: Option<Arc<dyn Postbox>>,
+}
+
+impl Place {
+    fn new(id: PeerId, hub: &Arc<Hub>) -> Place {
+        let witness = Witness::new(hub.clone(), id);
+        Place { id, tenant: RwLock::new(Tenant { incarnation: 0, witness, postbox: None }) }
+    }
+
+    /// A clone, so that nothing is called while the place is locked.
+    pub(super) fn postbox(&self) -> Option<Arc<dyn Postbox>> {
+        self.tenant().postbox.clone()
+    }
+
+    pub(super) fn incarnation(&self) -> u64 {
+        self.tenant().incarnation
+    }
+
+    fn witness(&self) -> Witness {
+        self.tenant().witness.clone()
+    }
+
+    fn tenant(&self) -> RwLockReadGuard<'_, Tenant> {
+        self.tenant.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tenant_mut(&self) -> RwLockWriteGuard<'_, Tenant> {
+        self.tenant.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The way from one place to another.
+#[derive(Clone)]
+struct Way {
+    network: Arc<Network>,
+    from: Arc<Place>,
+    to: Arc<Place>,
+}
+
+impl Link for Way {
+    fn send(&self, rpc: Rpc) {
+        if !self.is_plain() {
+            let rpc = self.with_way_back(rpc);
+            return self.carry(rpc);
+        }
+        if let Some(postbox) = self.to.postbox() {
+            postbox.deliver(rpc);
+        }
+    }
+}
+
+impl Way {
+    /// Whether a message can only arrive, at once, and nobody wants to know.
+    fn is_plain(&self) -> bool {
+        let network = &self.network;
+        network.latency_ms.is_none() && network.faults.is_calm() && !network.hub.is_listening()
+    }
+
+    /// The request with a port whose answers go through the weather of the way back.
+    fn with_way_back(&self, mut rpc: Rpc) -> Rpc {
+        match &mut rpc {
+            Rpc::PreVote(rpc) => rpc.reply = self.through_weather(rpc.reply.clone()),
+            Rpc::RequestVote(rpc) => rpc.reply = self.through_weather(rpc.reply.clone()),
+            Rpc::AppendEntries(rpc) => rpc.reply = self.through_weather(rpc.reply.clone()),
+            Rpc::InstallSnapshot(rpc) => rpc.reply = self.through_weather(rpc.reply.clone()),
+            Rpc::TimeoutNow(_) => {}
+        }
+        rpc
+    }
+
+    fn through_weather<A: Answer>(&self, reply: Reply<A>) -> Reply<A> {
+        let asked_by = self.from.incarnation();
+        let back = Way { network: self.network.clone(), from: self.to.clone(), to: self.from.clone() };
+        Reply::new(move |answer| back.carry(Answered { answer, reply: reply.clone(), asked_by }))
+    }
+
+    /// Sends it into the weather.
+    fn carry<P: Parcel>(&self, parcel: P) {
+        let (kind, to) = (parcel.kind(), self.to.id);
+        let verdict = self.network.faults.judge(self.from.id, to, kind);
+        let why = match verdict {
+            Verdict::Deliver { delay_ms: 1.., .. } => Why::DelayedByRule,
+            _ => Why::EndOfTurn,
+        };
+        self.note(&self.from, || Event::Sent { kind, to, what: parcel.brief(), why });
+        match verdict {
+            Verdict::Drop(why) => self.note(&self.from, || Event::Dropped { kind, to, why }),
+            Verdict::Deliver { delay_ms, copy_ms: None } => self.post(delay_ms, parcel),
+            Verdict::Deliver { delay_ms, copy_ms: Some(copy_ms) } => {
+                self.note(&self.from, || Event::Doubled { kind, to, why: Why::DoubledByRule });
+                self.post(delay_ms, parcel.clone());
+                self.post(copy_ms, parcel);
+            }
+        }
+    }
+
+    /// Lets it arrive after the latency of this network and what the rules add.
+    fn post<P: Parcel>(&self, rules_ms: u64, parcel: P) {
+        let Network { latency_ms, faults, underway, .. } = &*self.network;
+        let latency_ms = latency_ms.as_ref().map_or(0, |range| faults.draw_ms(range));
+        let delay_ms = latency_ms.saturating_add(rules_ms);
+        if delay_ms == 0 {
+            return self.arrive(parcel);
+        }
+        let way = self.clone();
+        underway.post(delay_ms, move || way.arrive(parcel));
+    }
+
+    fn arrive<P: Parcel>(&self, parcel: P) {
+        let kind = parcel.kind();
+        let Some(door) = parcel.door(&self.to) else {
+            let to = self.to.id;
+            return self.note(&self.from, || Event::Dropped { kind, to, why: Why::PeerDown });
+        };
+        let from = self.from.id;
+        self.note(&self.to, || Event::Received { kind, from, what: parcel.brief(), why: Why::Arrived });
+        parcel.enter(door);
+    }
+
+    /// Asks first whether anybody listens, so that nothing is locked for nobody.
+    fn note(&self, place: &Place, event: impl FnOnce() -> Event) {
+        if self.network.hub.is_listening() {
+            place.witness().note(event);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 mod delay;
 pub mod faults;
 pub mod local;
+mod parcel;
 mod rule;
 
 use crate::raft::{AppendEntries, InstallSnapshot, MessageKind, PeerId, PreVote, RequestVote, TimeoutNow};

@@ -49,6 +49,11 @@ impl Shelf {
         self.incoming = None;
     }
 
+    #[cfg(test)]
+    pub(super) fn is_expecting_nothing(&self) -> bool {
+        self.incoming.is_none()
+    }
+
     fn latest(&self) -> Option<&Arc<SnapshotMeta>> {
         self.stored.back().map(|stored| &stored.meta)
     }

@@ -14,6 +14,10 @@ use std::{
 
 use tokio::time::Instant;
 
+mod capture;
+
+pub use capture::Capture;
+
 use crate::raft::{Event, PeerId, RoleKind, Term};
 
 /// An event, with where and when it happened.

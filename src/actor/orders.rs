@@ -1,0 +1,78 @@
+//! What a cluster asks of one of its peers, beside Raft: to let an actor fall, to answer from its own
+//! machine, to take a snapshot.
+
+use actix::{Handler, Message};
+
+use super::{
+    door::refuse,
+    embody::TripCrew,
+    machine::{Ask, SaveNow},
+    peer::Peer,
+    supervision::Fall,
+};
+use crate::raft::{ActorKind, Port, Query};
+
+/// Makes an actor fall, for whoever wants to see it heal.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct Trip {
+    /// Which one.
+    pub actor: ActorKind,
+    /// How.
+    pub fall: Fall,
+}
+
+/// A question to the machine of this very peer, as it is now.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AskLocal(pub Query);
+
+/// Takes a snapshot now, whatever the policy says.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct TakeSnapshot(pub Port);
+
+impl Handler<Trip> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, Trip { actor, fall }: Trip, _: &mut Self::Context) {
+        let leash = match actor {
+            ActorKind::Role => self.role.as_mut().map(|(_, leash)| leash),
+            ActorKind::Storage => self.storage.as_mut().map(|kept| &mut kept.leash),
+            ActorKind::Machine => self.machine.as_mut().map(|kept| &mut kept.leash),
+            ActorKind::Timer => self.timer.as_mut().map(|kept| &mut kept.leash),
+            ActorKind::Replicator => {
+                if let Some((role, _)) = &self.role {
+                    role.trip_crew(TripCrew { to: None, fall });
+                }
+                None
+            }
+            _ => None,
+        };
+        if let Some(leash) = leash {
+            leash.trip(fall);
+        }
+    }
+}
+
+impl Handler<AskLocal> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, AskLocal(query): AskLocal, _: &mut Self::Context) {
+        match &self.machine {
+            Some(machine) => machine.addr.do_send(Ask(query)),
+            None => refuse([query.port]),
+        }
+    }
+}
+
+impl Handler<TakeSnapshot> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, TakeSnapshot(port): TakeSnapshot, _: &mut Self::Context) {
+        match &self.machine {
+            Some(machine) => machine.addr.do_send(SaveNow(port)),
+            None => refuse([port]),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! How a role is reached: two kinds of mail, and the address of whichever role is present.
+
+use actix::{Addr, Message};
+
+use super::{
+    embody::TripCrew,
+    machine::MachineActor,
+    role_actor::RoleActor,
+    timer::{Alarm, Timer},
+};
+use crate::raft::*;
+
+/// Mail for the peer, whichever role it plays: every role receives it, and after a hand-over it is
+/// forwarded.
+#[derive(Debug)]
+pub struct Deliver<M>(pub M);
+
+impl<M> Message for Deliver<M> {
+    type Result = ();
+}
+
+/// An answer to what this very role actor asked: never forwarded, and dropped once its time in
+/// office is over.
+#[derive(Debug)]
+pub struct Answer<M>(pub M);
+
+impl<M> Message for Answer<M> {
+    type Result = ();
+}
+
+/// An actor that the role sends to was rebuilt.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub enum Rewire {
+    /// The timer.
+    Timer(Addr<Timer>),
+    /// The machine.
+    Machine(Addr<MachineActor>),
+}
+
+/// The address of the present role, whichever it is.
+#[derive(Clone)]
+#[allow(missing_docs)]
+pub enum RoleAddr {
+    Follower(Addr<RoleActor<Follower>>),
+    PreCandidate(Addr<RoleActor<PreCandidate>>),
+    Candidate(Addr<RoleActor<Candidate>>),
+    Leader(Addr<RoleActor<Leader>>),
+}
+
+macro_rules! to_present {
+    ($addr:expr, $message:expr) => {
+        match $addr {
+            RoleAddr::Follower(addr) => addr.do_send($message),
+            RoleAddr::PreCandidate(addr) => addr.do_send($message),
+            RoleAddr::Candidate(addr) => addr.do_send($message),
+            RoleAddr::Leader(addr) => addr.do_send($message),
+        }
+    };
+}
+
+impl RoleAddr {
+    /// Delivers mail for the peer.
+    pub fn deliver<M: Mail>(&self, message: M)
+    where
+        Follower: Receive<M>,
+        PreCandidate: Receive<M>,
+        Candidate: Receive<M>,
+        Leader: Receive<M>,
+    {
+        to_present!(self, Deliver(message))
+    }
+
+    /// The timer has rung.
+    pub fn ring(&self, alarm: Alarm) {
+        to_present!(self, alarm)
+    }
+
+    /// An actor was rebuilt.
+    pub fn rewire(&self, rewire: Rewire) {
+        to_present!(self, rewire)
+    }
+
+    /// Makes one of the crew fall.
+    pub fn trip_crew(&self, trip: TripCrew) {
+        to_present!(self, trip)
+    }
+}
