@@ -489,7 +489,7 @@ impl Actor for MachineActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(0);
-        self.engine.start(ctx.address().recipient());
+        self.engine.start(ctx.address().recipient(), &self.parts.gauges);
         self.restore(ctx);
     }
 }
