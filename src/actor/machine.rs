@@ -167,7 +167,8 @@ impl MachineActor {
         let stop = self.poisoned.unwrap_or(Index(u64::MAX));
         let next = self.applied.index.next();
         let reachable = batches.first().is_some_and(|batch| batch.first() <= next) && next < stop;
-        match self.plan(&batches, stop).filter(|_| reachable) {
+        // Behind a gap nothing is even planned: a plan is a promise to the sessions.
+        match reachable.then(|| self.plan(&batches, stop)).flatten() {
             Some((chunk, jobs)) => {
                 let rest = batches
                     .iter()
@@ -385,16 +386,16 @@ impl MachineActor {
         }
         self.saving = true;
         (self.entries_since, self.bytes_since) = (0, 0);
+        // What the view will show, whenever it comes: by then more may have been applied.
+        let (at, sessions, membership) = (self.applied, self.sessions.clone(), self.membership.clone());
         let view = self.engine.view();
         self.when_run(view, ctx, move |actor, view, ctx| {
-            let at = actor.applied;
             actor.parts.witness.note(|| Event::SnapshotBegun { at, why });
-            let sessions = actor.sessions.clone();
             let writer = Box::new(move |into: &mut dyn Write| {
                 sessions.write_to(into)?;
                 view(into)
             });
-            match actor.snapshots.save(at, actor.membership.clone(), writer) {
+            match actor.snapshots.save(at, membership, writer) {
                 Wait::Now(saved) => actor.saved(saved, why),
                 Wait::Later(saved) => {
                     ctx.spawn(saved.into_actor(actor).map(move |saved, actor, _| actor.saved(saved, why)));
@@ -532,6 +533,10 @@ impl Handler<SaveNow> for MachineActor {
     fn handle(&mut self, SaveNow(port): SaveNow, ctx: &mut Self::Context) {
         self.savers.push(port);
         self.save(Why::Requested, ctx);
+        if !self.saving {
+            // There is nothing to be saved yet: the port, dropped, says so.
+            self.savers.clear();
+        }
     }
 }
 
