@@ -17,6 +17,16 @@ impl Observer for Recording {
     }
 }
 
+/// A test that fails leaves its recordings where the variable `RECORDINGS` says.
+impl Drop for Recording {
+    fn drop(&mut self) {
+        if let (true, Ok(folder)) = (std::thread::panicking(), std::env::var("RECORDINGS")) {
+            let name = std::thread::current().name().unwrap_or("test").to_string();
+            drop(std::fs::write(format!("{folder}/{name}.txt"), self.text()));
+        }
+    }
+}
+
 impl Recording {
     /// Everything so far.
     pub fn reports(&self) -> Vec<Report> {
