@@ -112,7 +112,9 @@ impl<I: Interface> Client<I> {
     /// # Errors
     /// [`ClientError`] says whether the command may have been done: only after `Unknown` it may have.
     pub async fn propose(&self, command: &I::Command) -> Result<I::Answer, ClientError> {
-        let bytes = self.way.encode(envelope::plain(), command)?;
+        let mut bytes = Vec::new();
+        envelope::put_plain(&mut bytes);
+        let bytes = self.way.encode(bytes, command)?;
         let answer = self.way.ask(|way, to, port| way.endpoint.propose(to, bytes.clone(), port)).await?;
         Ok(I::Answer::decode(answer)?)
     }

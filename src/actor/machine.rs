@@ -10,7 +10,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    io::Write,
     panic::resume_unwind,
     sync::Arc,
     time::Duration,
@@ -23,19 +22,18 @@ use smallvec::SmallVec;
 use super::{
     custom::{Engine, Ran, Soon},
     parts::Parts,
-    peer::{Healed, Peer},
+    peer::Peer,
     role_addr::Deliver,
-    storage::DiskFailed,
     supervision::{ChildDown, End},
     waiters::Waiters,
 };
 use crate::{
     machine::{
         envelope::Envelope,
-        session::{Admission, SessionId, Sessions},
+        session::{Admission, SessionId, Sessions, StoredAnswer},
     },
     raft::*,
-    storage::{SnapshotStore, StorageError, Wait},
+    storage::SnapshotStore,
 };
 
 /// Makes the machine of a peer: at start, and again whenever it fell.
@@ -66,30 +64,30 @@ pub struct Resume;
 
 /// The machine actor.
 pub struct MachineActor {
-    parts: Arc<Parts>,
-    engine: Engine,
-    snapshots: Arc<dyn SnapshotStore>,
-    peer: Addr<Peer>,
-    sessions: Sessions,
+    pub(super) parts: Arc<Parts>,
+    pub(super) engine: Engine,
+    pub(super) snapshots: Arc<dyn SnapshotStore>,
+    pub(super) peer: Addr<Peer>,
+    pub(super) sessions: Sessions,
     /// The last entry applied. Only ever rises, but for a rebuild.
-    applied: Position,
-    membership: Arc<Membership>,
+    pub(super) applied: Position,
+    pub(super) membership: Arc<Membership>,
     /// Clients whose leader stepped down; by index, with the term in which they proposed.
-    orphans: BTreeMap<Index, (Term, Port)>,
+    pub(super) orphans: BTreeMap<Index, (Term, Port)>,
     /// Queries that wait for an index.
     reads: VecDeque<(Index, Vec<Query>)>,
     /// Entries up to here are run one by one: one of them made the machine fall.
     careful_upto: Index,
     /// The entry that can't be applied.
-    poisoned: Option<Index>,
+    pub(super) poisoned: Option<Index>,
     /// Applied since the last snapshot.
-    entries_since: u64,
-    bytes_since: usize,
+    pub(super) entries_since: u64,
+    pub(super) bytes_since: usize,
     /// Whether a snapshot is being written, and who waits for it.
-    saving: bool,
-    savers: Vec<Port>,
+    pub(super) saving: bool,
+    pub(super) savers: Vec<Port>,
     /// The user's machine has fallen, and this actor is about to.
-    fallen: bool,
+    pub(super) fallen: bool,
 }
 
 /// A run of planned entries.
@@ -142,7 +140,7 @@ impl MachineActor {
 
     /// Goes on with `then` once the user's machine has answered; nothing else is done before. If it
     /// has fallen nothing is done at all: [`ChildDown`] is about to say how.
-    fn when_run<T: 'static>(
+    pub(super) fn when_run<T: 'static>(
         &mut self,
         soon: Soon<T>,
         ctx: &mut Context<Self>,
@@ -198,7 +196,7 @@ impl MachineActor {
             if at.index >= stop || alone {
                 break;
             }
-            let Some(step) = self.step(at, command, &chunk, &mut jobs) else { break };
+            let Some(step) = self.step(at, command, &mut jobs) else { break };
             chunk.steps.push((at.term, step));
             chunk.last = at;
             chunk.weight += command.weight();
@@ -206,13 +204,7 @@ impl MachineActor {
         (!chunk.steps.is_empty()).then_some((chunk, jobs))
     }
 
-    fn step(
-        &mut self,
-        at: Position,
-        command: &Command,
-        chunk: &Chunk,
-        jobs: &mut Vec<(Position, Bytes)>,
-    ) -> Option<Step> {
+    fn step(&mut self, at: Position, command: &Command, jobs: &mut Vec<(Position, Bytes)>) -> Option<Step> {
         let bytes = match command {
             Command::Noop => return Some(Step::Settled(Outcome::Applied(Bytes::new()))),
             Command::Membership(membership) => {
@@ -223,7 +215,7 @@ impl MachineActor {
         };
         let settled = match Envelope::parse(bytes.clone()) {
             Err(_) => Outcome::Rejected,
-            Ok(Envelope::Plain(command)) => {
+            Ok(Envelope::Plain { command }) => {
                 jobs.push((at, command));
                 return Some(Step::Run(None));
             }
@@ -232,19 +224,23 @@ impl MachineActor {
                 Outcome::Applied(Bytes::copy_from_slice(&last.to_le_bytes()))
             }
             Ok(Envelope::Close { session }) => {
+                // Closing what is not open is no error: the answer may have got lost.
                 self.sessions.close(session);
                 Outcome::Applied(Bytes::new())
             }
-            Ok(Envelope::Command { session, sequence, lowest, command }) => {
-                match self.sessions.admit(session, sequence, lowest, at.index) {
-                    Admission::Apply => {
+            Ok(Envelope::InSession { session, sequence, lowest_unanswered, command }) => {
+                match self.sessions.admit(session, sequence, lowest_unanswered, at.index) {
+                    Admission::Apply(turn) => {
+                        turn.defer();
                         jobs.push((at, command));
                         return Some(Step::Run(Some((session, sequence))));
                     }
-                    // Its answer is not known yet: it will be when this chunk is complete.
-                    Admission::Pending if !chunk.steps.is_empty() => return None,
-                    Admission::Pending | Admission::Forgotten => Outcome::Unknown,
-                    Admission::Repeat(outcome) => outcome,
+                    // Its answer will be known when this chunk is complete.
+                    Admission::UnderWay => return None,
+                    Admission::Repeat(StoredAnswer::Applied(answer)) => Outcome::Applied(answer),
+                    Admission::Repeat(StoredAnswer::Rejected) => Outcome::Rejected,
+                    // The client has said that it has the answer, so nobody waits for this one.
+                    Admission::Forgotten => Outcome::Unknown,
                     Admission::Gap { expected } => Outcome::Gap { expected },
                     Admission::Expired => Outcome::SessionExpired,
                 }
@@ -285,12 +281,12 @@ impl MachineActor {
             let outcome = match step {
                 Step::Settled(outcome) => outcome,
                 Step::Run(session) => {
-                    let outcome = match ran.next() {
-                        Some(Ok(answer)) => Outcome::Applied(answer),
-                        _ => Outcome::Rejected,
+                    let (outcome, stored) = match ran.next() {
+                        Some(Ok(answer)) => (Outcome::Applied(answer.clone()), StoredAnswer::Applied(answer)),
+                        _ => (Outcome::Rejected, StoredAnswer::Rejected),
                     };
                     if let Some((session, sequence)) = session {
-                        self.sessions.record(session, sequence, &outcome);
+                        self.sessions.record(session, sequence, stored);
                     }
                     outcome
                 }
@@ -333,7 +329,7 @@ impl MachineActor {
         }
     }
 
-    fn after_apply(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn after_apply(&mut self, ctx: &mut Context<Self>) {
         while let Some((index, _)) = self.reads.front()
             && *index <= self.applied.index
             && let Some((_, queries)) = self.reads.pop_front()
@@ -375,113 +371,6 @@ impl MachineActor {
         for query in self.reads.drain(..).flat_map(|(_, queries)| queries) {
             query.port.answer(Outcome::Poisoned { index });
         }
-    }
-
-    // Snapshots.
-
-    /// Takes a view and has it written while the machine goes on.
-    fn save(&mut self, why: Why, ctx: &mut Context<Self>) {
-        if self.saving || self.applied == Position::ZERO {
-            return;
-        }
-        self.saving = true;
-        (self.entries_since, self.bytes_since) = (0, 0);
-        // What the view will show, whenever it comes: by then more may have been applied.
-        let (at, sessions, membership) = (self.applied, self.sessions.clone(), self.membership.clone());
-        let view = self.engine.view();
-        self.when_run(view, ctx, move |actor, view, ctx| {
-            actor.parts.witness.note(|| Event::SnapshotBegun { at, why });
-            let writer = Box::new(move |into: &mut dyn Write| {
-                sessions.write_to(into)?;
-                view(into)
-            });
-            match actor.snapshots.save(at, membership, writer) {
-                Wait::Now(saved) => actor.saved(saved, why),
-                Wait::Later(saved) => {
-                    ctx.spawn(saved.into_actor(actor).map(move |saved, actor, _| actor.saved(saved, why)));
-                }
-            }
-        });
-    }
-
-    fn saved(&mut self, saved: Result<Arc<SnapshotMeta>, StorageError>, why: Why) {
-        self.saving = false;
-        match saved {
-            Ok(meta) => {
-                let (at, bytes) = (meta.at, meta.bytes);
-                self.parts.gauges.set_snapshot(at.index);
-                self.parts.witness.note(|| Event::SnapshotTaken { at, bytes, why });
-                self.peer.do_send(Deliver(Snapshotted { at }));
-                let answer = Bytes::copy_from_slice(&at.index.0.to_le_bytes());
-                self.savers.drain(..).for_each(|port| port.answer(Outcome::Applied(answer.clone())));
-            }
-            Err(error) => {
-                // The log stays as it is, and the next snapshot is tried when it is due.
-                self.savers.clear();
-                let what = format!("a snapshot was not taken: {error}");
-                self.parts.witness.note(|| Event::Warned { what, why: Why::DiskFailed });
-            }
-        }
-    }
-
-    /// Begins anew from the latest snapshot, if it is ahead of what is applied.
-    fn restore(&mut self, ctx: &mut Context<Self>) {
-        let Some(meta) = self.snapshots.latest().filter(|meta| meta.at.index > self.applied.index) else {
-            return self.restored(ctx);
-        };
-        let opened = self.snapshots.open(meta.at).map_err(|error| error.to_string());
-        let read = opened.and_then(|mut snapshot| {
-            let sessions = Sessions::read_from(&mut snapshot, self.sessions_max(), self.session_window());
-            sessions.map(|sessions| (sessions, snapshot)).map_err(|error| error.to_string())
-        });
-        let (sessions, snapshot) = match read {
-            Ok(read) => read,
-            Err(cause) => return self.stand_down(meta.at, &cause),
-        };
-        let restored = self.engine.restore(snapshot);
-        self.when_run(restored, ctx, move |actor, result, ctx| match result {
-            Ok(()) => {
-                actor.sessions = sessions;
-                actor.applied = meta.at;
-                actor.membership = meta.membership.clone();
-                actor.restored(ctx);
-            }
-            Err(error) => actor.stand_down(meta.at, &error.to_string()),
-        });
-    }
-
-    /// Tells everybody where the machine stands, and asks for everything after it.
-    fn restored(&mut self, ctx: &mut Context<Self>) {
-        let applied = self.applied.index;
-        self.parts.gauges.set_applied(applied);
-        self.parts.witness.note(|| Event::Restored { applied, why: Why::Recovery });
-        // What became of entries that a snapshot has swallowed nobody can say any more.
-        self.orphans = self.orphans.split_off(&applied.next());
-        if self.poisoned.is_some_and(|index| index <= applied) {
-            self.poisoned = None;
-            self.peer.do_send(Healed);
-        }
-        self.ask_for_more();
-        self.after_apply(ctx);
-    }
-
-    fn ask_for_more(&self) {
-        self.peer.do_send(Deliver(CatchUp { from: self.applied.index.next() }));
-    }
-
-    /// The snapshot can't be read: there is nothing to begin from.
-    fn stand_down(&mut self, at: Position, cause: &str) {
-        self.fallen = true;
-        let what = format!("the snapshot at {at} can't be restored: {cause}");
-        self.peer.do_send(DiskFailed(StorageError::Damaged { what }));
-    }
-
-    fn sessions_max(&self) -> usize {
-        self.parts.identity.config.sessions_max
-    }
-
-    fn session_window(&self) -> usize {
-        self.parts.identity.config.session_window
     }
 }
 

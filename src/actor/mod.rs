@@ -50,6 +50,7 @@ mod postbox;
 mod replicator;
 mod role_actor;
 mod role_addr;
+mod snapshots;
 mod storage;
 pub(crate) mod supervision;
 mod timer;

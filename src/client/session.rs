@@ -57,9 +57,12 @@ impl<I: Interface> Session<I> {
     pub(super) async fn open(way: Way, id: u128) -> Result<Session<I>, ClientError> {
         let session = SessionId(id);
         let deadline = Instant::now() + way.limits.deadline;
+        let mut open = Vec::new();
+        envelope::put_open(session, &mut open);
+        let open = Bytes::from(open);
         // Opening is idempotent: what is in doubt is done again.
         let last = loop {
-            match way.ask(|way, to, port| way.endpoint.propose(to, envelope::open(session), port)).await {
+            match way.ask(|way, to, port| way.endpoint.propose(to, open.clone(), port)).await {
                 Ok(last) => break u64::decode_le(&last),
                 Err(ClientError::Unknown | ClientError::Busy | ClientError::Lost)
                     if Instant::now() < deadline =>
@@ -245,7 +248,8 @@ impl Driver {
     fn send(&self, number: usize) {
         let Some(item) = self.items.get(number) else { return };
         let sequence = self.lowest + number as u64;
-        let mut bytes = envelope::command(self.session, sequence, self.lowest, item.command.len());
+        let mut bytes = Vec::with_capacity(envelope::OVERHEAD_BYTES_MAX + item.command.len());
+        envelope::put_in_session(self.session, sequence, self.lowest, &mut bytes);
         bytes.extend_from_slice(&item.command);
         let port = Port::tagged(sequence, self.outcome.clone());
         self.way.endpoint.propose(self.target, Bytes::from(bytes), port);

@@ -1,19 +1,39 @@
 //! What is replicated: state machines, in three forms.
 //!
-//! A closure for the simplest ([`closure`]), one trait for the rest ([`StateMachine`]), and an
-//! actor of your own if you want one (`actor::custom`). Below this room everything is bytes: a [`Codec`]
-//! turns commands, answers, queries and responses into them.
+//! A closure for the simplest ([`closure()`]), one trait for the rest ([`StateMachine`]), and an
+//! actor of your own if you want one (`actor::custom`). Two are ready made: [`Kv`], a key-value
+//! store, and [`Discard`], which measures everything but itself.
+//!
+//! Below this room everything is bytes, and this is where they become types, in this order:
+//!
+//! ```text
+//! entry ── envelope ──┬── session ──┬── erased ── codec ── StateMachine
+//!          what is    │   is it its │   bytes     types
+//!          it?        │   turn?     │
+//!                     └── plain ────┘
+//! ```
+//!
+//! All of it is pure: no actor, no clock, no chance, no I/O, so that every peer that is fed the
+//! same log comes to the same state and the same answers. `actor/machine.rs` runs it.
 
 use std::io::{self, Read};
 
 pub mod closure;
 pub mod codec;
+pub mod discard;
 pub mod envelope;
 pub mod erased;
 pub mod kv;
 pub mod session;
+mod wire;
 
+pub use closure::closure;
 pub use codec::{Codec, CodecError, Raw};
+pub use discard::Discard;
+pub use envelope::Envelope;
+pub use erased::{AnyMachine, Typed};
+pub use kv::Kv;
+pub use session::{Admission, SessionId, Sessions};
 
 use crate::{raft::Position, storage::SnapshotWriter};
 

@@ -1,93 +1,417 @@
-//! temporary
-use crate::raft::{Index, Outcome};
-use bytes::Bytes;
+//! Client sessions: a command that is sent twice is applied once (thesis §6.3).
+//!
+//! A client whose answer got lost can't know whether its command was applied, and sends it again,
+//! perhaps through another leader. So each machine remembers, for every session, how far it got
+//! and which answers its client may still be missing. The table is part of the replicated state:
+//! it changes by applied entries and by nothing else, no clock and no chance, lives in snapshots,
+//! and is the same on every peer.
+//!
+//! * **A session is FIFO.** Its commands count from 1 and are applied in that order. What is ahead
+//!   of its turn is answered with the number that is next and changes nothing; the client resends
+//!   from there. So one number says everything about what was applied.
+//! * **A repeat gets the first answer.** Answers are kept until the client's receipt (the lowest
+//!   sequence it has no answer to) passes them. A client that gives no receipts gets no more than
+//!   its window: beyond it the oldest answer goes, and a repeat of that command hears that it was
+//!   applied, and no more. A client that keeps at most the window under way never meets this.
+//! * **An unknown session is never begun by a command.** It may have been dropped after that very
+//!   command was applied: the client has to hear that, and to decide.
+//! * **Sessions expire by use, not by time.** Over `sessions_max` the one whose last use lies
+//!   furthest back *in the log* goes. One entry uses one session, so there are no ties.
+//!
+//! Both limits shape the state, so they must be the same on all peers. They travel in snapshots,
+//! and a table that is read from one goes on with the snapshot's: a peer that joins, or restarts
+//! under another configuration, still agrees with the ones it got its state from.
+//!
+//! The price: one hash lookup for a command. Sessions stand in a queue at the place of *some* past
+//! use, and only an eviction moves those that were used since to their true place, so that use
+//! itself moves nothing; evictions cost O(log n), amortised.
+
 use std::{
-    collections::BTreeMap,
-    io::{self, Read, Write},
+    collections::{BTreeSet, HashMap, VecDeque},
+    fmt,
+    io::{self, BufWriter, Read, Write},
 };
-#[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
+
+use bytes::Bytes;
+
+use super::wire::{invalid, read_array, read_byte, read_bytes, read_u64};
+use crate::raft::Index;
+
+/// Names a session. Chosen by the client, at random: whoever knows it can speak in it, so only a
+/// part of it is ever shown.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct SessionId(pub u128);
-pub enum Admission {
-    Apply,
-    Pending,
-    Repeat(Outcome),
+
+impl From<u128> for SessionId {
+    fn from(id: u128) -> SessionId {
+        SessionId(id)
+    }
+}
+
+/// The first 32 bits: enough to tell sessions apart in a log, not enough to speak in one.
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}..", self.0 >> 96)
+    }
+}
+
+/// The answer to a command in a session, kept for its repeats.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoredAnswer {
+    /// The machine's answer.
+    Applied(Bytes),
+    /// The command did not decode. It takes its place in the session's order all the same.
+    Rejected,
+}
+
+/// Answers are payload: only their length is shown.
+impl fmt::Debug for StoredAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoredAnswer::Applied(answer) => write!(f, "Applied({} bytes)", answer.len()),
+            StoredAnswer::Rejected => f.write_str("Rejected"),
+        }
+    }
+}
+
+/// What to do with a command in a session.
+#[derive(Debug)]
+#[must_use]
+pub enum Admission<'a> {
+    /// It is next: apply it, and record its answer.
+    Apply(Turn<'a>),
+    /// It was applied before: this was its answer.
+    Repeat(StoredAnswer),
+    /// It was admitted before, and its answer is still to be recorded. Only who [defers](Turn::defer)
+    /// ever sees this.
+    UnderWay,
+    /// It was applied before, and its answer is no longer kept: the client has said that it has
+    /// it, or left more than a window of answers without a receipt.
     Forgotten,
-    Gap { expected: u64 },
+    /// It is ahead of its turn, and changes nothing.
+    Gap {
+        /// The sequence that is next.
+        expected: u64,
+    },
+    /// The session is unknown: never opened, closed, or the longest unused of too many.
     Expired,
 }
-#[derive(Clone, Default)]
-pub struct Sessions(BTreeMap<SessionId, (u64, BTreeMap<u64, Option<Outcome>>)>);
-impl Sessions {
-    pub fn new(_: usize, _: usize) -> Self {
-        Sessions::default()
+
+/// The turn of one command. It is over when its answer is [recorded](Turn::record). Dropped before,
+/// the command was not applied, and is still next.
+#[derive(Debug)]
+#[must_use]
+pub struct Turn<'a> {
+    session: &'a mut Session,
+    window: usize,
+}
+
+impl Turn<'_> {
+    /// Ends the turn: the command was applied, and this is its answer.
+    pub fn record(self, answer: StoredAnswer) {
+        self.session.admitted = self.session.admitted.saturating_add(1);
+        self.session.record(answer, self.window);
     }
-    pub fn open(&mut self, id: SessionId, _: Index) -> u64 {
-        self.0.entry(id).or_default().0
-    }
-    pub fn admit(&mut self, id: SessionId, seq: u64, low: u64, _: Index) -> Admission {
-        let Some(s) = self.0.get_mut(&id) else { return Admission::Expired };
-        s.1 = s.1.split_off(&low);
-        if seq == s.0 + 1 {
-            s.0 = seq;
-            s.1.insert(seq, None);
-            return Admission::Apply;
-        }
-        if seq > s.0 {
-            return Admission::Gap { expected: s.0 + 1 };
-        }
-        match s.1.get(&seq) {
-            Some(Some(o)) => Admission::Repeat(o.clone()),
-            Some(None) => Admission::Pending,
-            None => Admission::Forgotten,
-        }
-    }
-    pub fn record(&mut self, id: SessionId, seq: u64, o: &Outcome) {
-        if let Some(s) = self.0.get_mut(&id) {
-            s.1.insert(seq, Some(o.clone()));
-        }
-    }
-    pub fn close(&mut self, id: SessionId) {
-        self.0.remove(&id);
-    }
-    pub fn write_to(&self, w: &mut dyn Write) -> io::Result<()> {
-        w.write_all(&(self.0.len() as u64).to_le_bytes())?;
-        for (id, s) in &self.0 {
-            w.write_all(&id.0.to_le_bytes())?;
-            w.write_all(&s.0.to_le_bytes())?;
-            w.write_all(&(s.1.len() as u64).to_le_bytes())?;
-            for (n, o) in &s.1 {
-                w.write_all(&n.to_le_bytes())?;
-                let b = match o {
-                    Some(Outcome::Applied(b)) => b.clone(),
-                    _ => Bytes::new(),
-                };
-                w.write_all(&(b.len() as u64).to_le_bytes())?;
-                w.write_all(&b)?;
-            }
-        }
-        Ok(())
-    }
-    pub fn read_from(r: &mut dyn Read, _: usize, _: usize) -> io::Result<Self> {
-        fn u(r: &mut dyn Read) -> io::Result<u64> {
-            let mut b = [0; 8];
-            r.read_exact(&mut b)?;
-            Ok(u64::from_le_bytes(b))
-        }
-        let mut out = Sessions::default();
-        for _ in 0..u(r)? {
-            let mut b = [0; 16];
-            r.read_exact(&mut b)?;
-            let id = SessionId(u128::from_le_bytes(b));
-            let last = u(r)?;
-            let mut m = BTreeMap::new();
-            for _ in 0..u(r)? {
-                let n = u(r)?;
-                let mut v = vec![0; u(r)? as usize];
-                r.read_exact(&mut v)?;
-                m.insert(n, Some(Outcome::Applied(v.into())));
-            }
-            out.0.insert(id, (last, m));
-        }
-        Ok(out)
+
+    /// Ends the turn before there is an answer, so that the next command can be admitted: for
+    /// machines that apply a batch at a time. The answer has to follow by [`Sessions::record`],
+    /// and before the next [`Sessions::write_to`].
+    pub fn defer(self) {
+        self.session.admitted = self.session.admitted.saturating_add(1);
     }
 }
+
+/// One session.
+#[derive(Clone, Debug)]
+struct Session {
+    /// Where it stands in the queue; at most `last_use`.
+    queued_at: Index,
+    /// The last entry that named it.
+    last_use: Index,
+    /// The last sequence whose turn it was.
+    admitted: u64,
+    /// The last sequence whose answer is known; below `admitted` only while turns are deferred.
+    recorded: u64,
+    /// The answers to the sequences up to and including `recorded`; never more than the window.
+    answers: VecDeque<StoredAnswer>,
+}
+
+impl Session {
+    /// Forgets the answers below `lowest_unanswered`.
+    fn acknowledge(&mut self, lowest_unanswered: u64) {
+        let unanswered = self.recorded.saturating_add(1).saturating_sub(lowest_unanswered);
+        let keep = usize::try_from(unanswered).unwrap_or(usize::MAX);
+        self.forget_all_but(keep);
+    }
+
+    fn forget_all_but(&mut self, keep: usize) {
+        let forget = self.answers.len().saturating_sub(keep);
+        self.answers.drain(..forget);
+    }
+
+    fn record(&mut self, answer: StoredAnswer, window: usize) {
+        self.recorded = self.recorded.saturating_add(1);
+        self.answers.push_back(answer);
+        self.forget_all_but(window);
+    }
+
+    /// The answer to `sequence`, which is at most `recorded`.
+    fn answer(&self, sequence: u64) -> Option<&StoredAnswer> {
+        let back = usize::try_from(self.recorded.checked_sub(sequence)?).ok()?;
+        self.answers.get(self.answers.len().checked_sub(back)?.checked_sub(1)?)
+    }
+}
+
+/// The sessions that a machine remembers. A clone is a view for a snapshot: its price is the number
+/// of sessions and stored answers, whose bytes are shared.
+///
+/// ```
+/// use raft_actors::machine::{Admission, SessionId, Sessions, session::StoredAnswer};
+/// use raft_actors::raft::Index;
+///
+/// let mut sessions = Sessions::new(10_000, 1_024);
+/// let id = SessionId(0x5e55_1044);
+/// assert_eq!(sessions.open(id, Index(1)), 0);
+///
+/// let Admission::Apply(turn) = sessions.admit(id, 1, 1, Index(2)) else { panic!() };
+/// turn.record(StoredAnswer::Applied("done".into()));
+///
+/// // The answer got lost, and the client sends its command again.
+/// let Admission::Repeat(answer) = sessions.admit(id, 1, 1, Index(3)) else { panic!() };
+/// assert_eq!(answer, StoredAnswer::Applied("done".into()));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    sessions_max: usize,
+    window: usize,
+    /// Looked up, never iterated: its order is one process's own.
+    sessions: HashMap<SessionId, Session>,
+    /// Every session once, at its `queued_at`.
+    queue: BTreeSet<(Index, SessionId)>,
+}
+
+impl Sessions {
+    /// No sessions, room for `sessions_max`, and for `window` unacknowledged answers in each. Both
+    /// are at least 1, and must be the same on all peers.
+    pub fn new(sessions_max: usize, window: usize) -> Sessions {
+        Sessions {
+            sessions_max: sessions_max.max(1),
+            window: window.max(1),
+            sessions: HashMap::new(),
+            queue: BTreeSet::new(),
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// How many there may be: what [`Sessions::new`] was given, or the snapshot it was read from.
+    pub fn sessions_max(&self) -> usize {
+        self.sessions_max
+    }
+
+    /// How many answers without a receipt each of them keeps.
+    pub fn window(&self) -> usize {
+        self.window
+    }
+
+    /// Opens a session, by the entry `at`, and tells the last sequence that was applied in it: 0
+    /// if it is new. To open it again only tells. If there are too many, another one goes.
+    pub fn open(&mut self, id: SessionId, at: Index) -> u64 {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.last_use = session.last_use.max(at);
+            return session.admitted;
+        }
+        if self.sessions.len() >= self.sessions_max {
+            self.evict();
+        }
+        let answers = VecDeque::new();
+        let session = Session { queued_at: at, last_use: at, admitted: 0, recorded: 0, answers };
+        self.sessions.insert(id, session);
+        self.queue.insert((at, id));
+        0
+    }
+
+    /// Drops the session that was unused the longest.
+    fn evict(&mut self) {
+        while let Some((queued_at, id)) = self.queue.pop_first() {
+            match self.sessions.get_mut(&id) {
+                // Nobody stands before it, and nobody's last use is before its place: it is the one.
+                Some(session) if session.last_use <= queued_at => {
+                    self.sessions.remove(&id);
+                    return;
+                }
+                Some(session) => {
+                    session.queued_at = session.last_use;
+                    self.queue.insert((session.last_use, id));
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Closes a session, and tells whether there was one.
+    pub fn close(&mut self, id: SessionId) -> bool {
+        let Some(session) = self.sessions.remove(&id) else {
+            return false;
+        };
+        self.queue.remove(&(session.queued_at, id));
+        true
+    }
+
+    /// Decides on a command that came with the entry `at`. `lowest_unanswered` is the client's
+    /// receipt: the answers below it go, unless the command is ahead of its turn.
+    pub fn admit(
+        &mut self,
+        id: SessionId,
+        sequence: u64,
+        lowest_unanswered: u64,
+        at: Index,
+    ) -> Admission<'_> {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Admission::Expired;
+        };
+        session.last_use = session.last_use.max(at);
+        let expected = session.admitted.saturating_add(1);
+        let repeat = sequence <= session.admitted;
+        // Sequence 0 is nobody's; an envelope does not carry it.
+        if sequence == 0 || sequence > expected {
+            return Admission::Gap { expected };
+        }
+        // Nobody has the answer to a command that it still sends.
+        session.acknowledge(lowest_unanswered.min(sequence));
+        if !repeat {
+            return Admission::Apply(Turn { session, window: self.window });
+        }
+        if sequence > session.recorded {
+            return Admission::UnderWay;
+        }
+        session.answer(sequence).cloned().map_or(Admission::Forgotten, Admission::Repeat)
+    }
+
+    /// Records the answer to a command whose turn was [deferred](Turn::defer), in the order of
+    /// their sequences. If the session is gone meanwhile, or the sequence is not the one that is
+    /// next to be recorded, it changes nothing and answers `false`.
+    pub fn record(&mut self, id: SessionId, sequence: u64, answer: StoredAnswer) -> bool {
+        match self.sessions.get_mut(&id) {
+            Some(session)
+                if sequence <= session.admitted && session.recorded.checked_add(1) == Some(sequence) =>
+            {
+                session.record(answer, self.window);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The version of the format below, as its first byte.
+const VERSION: u8 = 1;
+const REJECTED: u8 = 0;
+const APPLIED: u8 = 1;
+
+/// Snapshots: the version, both limits, how many sessions; each session by its last use, the
+/// longest unused first: id (16 bytes), last use, last applied sequence, how many answers; each
+/// answer as a tag, and if it is one of the machine's, its length and bytes. Numbers are of eight
+/// bytes, the lowest first. Equal tables have equal bytes.
+impl Sessions {
+    /// Writes the table.
+    ///
+    /// # Errors
+    /// It can't be written, or the answer to a [deferred](Turn::defer) turn is still to come.
+    pub fn write_to(&self, into: &mut dyn Write) -> io::Result<()> {
+        let mut order: Vec<_> = self
+            .queue
+            .iter()
+            .filter_map(|(_, id)| self.sessions.get(id).map(|session| (session.last_use, *id, session)))
+            .collect();
+        order.sort_unstable_by_key(|&(last_use, id, _)| (last_use, id));
+
+        let mut into = BufWriter::new(into);
+        into.write_all(&[VERSION])?;
+        for number in [self.sessions_max, self.window, order.len()] {
+            into.write_all(&(number as u64).to_le_bytes())?;
+        }
+        for (last_use, id, session) in order {
+            if session.recorded != session.admitted {
+                return Err(io::Error::other("sessions: a snapshot while an answer is still to come"));
+            }
+            into.write_all(&id.0.to_le_bytes())?;
+            for number in [last_use.0, session.recorded, session.answers.len() as u64] {
+                into.write_all(&number.to_le_bytes())?;
+            }
+            for answer in &session.answers {
+                write_answer(answer, &mut into)?;
+            }
+        }
+        into.flush()
+    }
+
+    /// Reads a table back, and not one byte more. Reads in small pieces: give it a buffered reader.
+    ///
+    /// # Errors
+    /// `InvalidData` if it is no such table: never a panic, and no memory for what is not there.
+    pub fn read_from(from: &mut dyn Read) -> io::Result<Sessions> {
+        if read_byte(from)? != VERSION {
+            return Err(invalid("sessions: the version is unknown"));
+        }
+        let (sessions_max, window, count) = (read_u64(from)?, read_u64(from)?, read_u64(from)?);
+        if sessions_max == 0 || window == 0 || count > sessions_max {
+            return Err(invalid("sessions: the limits make no sense"));
+        }
+        let limit = |limit| usize::try_from(limit).map_err(|_| invalid("sessions: the limits make no sense"));
+        let mut sessions = Sessions::new(limit(sessions_max)?, limit(window)?);
+        let mut before = None;
+        for _ in 0..count {
+            let id = SessionId(u128::from_le_bytes(read_array(from)?));
+            let session = read_session(window, from)?;
+            if before.is_some_and(|before| before >= (session.last_use, id)) {
+                return Err(invalid("sessions: out of order"));
+            }
+            before = Some((session.last_use, id));
+            sessions.queue.insert((session.queued_at, id));
+            if sessions.sessions.insert(id, session).is_some() {
+                return Err(invalid("sessions: one of them twice"));
+            }
+        }
+        Ok(sessions)
+    }
+}
+
+fn write_answer(answer: &StoredAnswer, into: &mut dyn Write) -> io::Result<()> {
+    match answer {
+        StoredAnswer::Rejected => into.write_all(&[REJECTED]),
+        StoredAnswer::Applied(answer) => {
+            into.write_all(&[APPLIED])?;
+            into.write_all(&(answer.len() as u64).to_le_bytes())?;
+            into.write_all(answer)
+        }
+    }
+}
+
+fn read_session(window: u64, from: &mut dyn Read) -> io::Result<Session> {
+    let (last_use, recorded, count) = (Index(read_u64(from)?), read_u64(from)?, read_u64(from)?);
+    if count > window || count > recorded {
+        return Err(invalid("sessions: more answers than there can be"));
+    }
+    let mut answers = VecDeque::new();
+    for _ in 0..count {
+        answers.push_back(match read_byte(from)? {
+            REJECTED => StoredAnswer::Rejected,
+            APPLIED => StoredAnswer::Applied(read_bytes(from)?),
+            _ => return Err(invalid("sessions: an answer of no known kind")),
+        });
+    }
+    Ok(Session { queued_at: last_use, last_use, admitted: recorded, recorded, answers })
+}
+
+#[cfg(test)]
+#[path = "tests/session.rs"]
+mod tests;

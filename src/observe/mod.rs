@@ -14,9 +14,13 @@ use std::{
 
 use tokio::time::Instant;
 
-mod capture;
+pub mod capture;
+pub mod log;
+pub mod trace;
 
 pub use capture::Capture;
+pub use log::LogObserver;
+pub use trace::TraceFile;
 
 use crate::raft::{Event, PeerId, RoleKind, Term};
 

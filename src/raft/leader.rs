@@ -48,11 +48,11 @@ pub(super) struct View {
     /// The last round it echoed.
     round: u64,
     /// When it last answered.
-    heard_ms: u64,
+    pub(super) heard_ms: u64,
     /// Whether its machine applies.
     pub(super) healthy: bool,
     /// It is being sent a snapshot of at least this index: what is behind it must stay in the log.
-    pinned: Option<Index>,
+    pub(super) pinned: Option<Index>,
     /// When its replicator is to be replaced, unless it answers before; and how long that is.
     renew_ms: u64,
     patience_ms: u64,
@@ -178,7 +178,7 @@ impl Leader {
         }
     }
 
-    fn slice(&self, prev: Position, batches: SmallVec<[Batch; 2]>) -> Arc<Slice> {
+    pub(super) fn slice(&self, prev: Position, batches: SmallVec<[Batch; 2]>) -> Arc<Slice> {
         Arc::new(Slice { prev, batches, commit: self.state.commit(), round: self.reads.round() })
     }
 
@@ -228,7 +228,7 @@ impl Leader {
 
     /// Releases the reads whose round a quorum echoed, once an entry of our own term is committed:
     /// before that our commit index may be behind what earlier leaders committed (§8).
-    fn confirm_reads(&mut self, letters: &mut Letters) {
+    pub(super) fn confirm_reads(&mut self, letters: &mut Letters) {
         if self.reads.count() == 0 || self.state.commit() < self.first_of_term {
             return;
         }
@@ -244,7 +244,7 @@ impl Leader {
     }
 
     /// A follower answered.
-    fn hear(&mut self, from: PeerId, round: u64, healthy: bool) {
+    pub(super) fn hear(&mut self, from: PeerId, round: u64, healthy: bool) {
         let (now_ms, silence_ms) = (self.state.now_ms, self.state.config().replicator_silence_ms);
         if let Some(view) = self.views.get_mut(&from) {
             view.heard_ms = now_ms;
@@ -253,57 +253,6 @@ impl Leader {
             view.patience_ms = silence_ms;
             view.renew_ms = now_ms + silence_ms;
         }
-    }
-
-    /// Where to look next for the entry at which a follower's log parts from ours (§5.3): skips a
-    /// whole term of either log at a time, and never goes back behind what is known to match.
-    /// `None`: it is gone from the front of our log.
-    fn back_up(&self, conflict: Conflict, matched: Index) -> Option<Index> {
-        let log = self.state.log();
-        let before = match conflict.term {
-            None => log.floor(conflict.first.prev(), self.state.term()),
-            Some(term) => {
-                let ours = log.floor(conflict.prev.index.prev(), term)?;
-                let same_term = ours.term == term && ours.index >= conflict.first;
-                if same_term { Some(ours) } else { log.floor(ours.index.min(conflict.first.prev()), term) }
-            }
-        };
-        before.map(|position| position.index.max(matched))
-    }
-
-    /// Sends one follower the entries behind `prev`, or a snapshot if the log no longer reaches back.
-    fn feed(&mut self, to: PeerId, prev: Index, out: &mut Outbox<Order>) {
-        let log = self.state.log();
-        let Some(term) = log.term_at(prev) else { return self.send_snapshot(to, out) };
-        let config = self.state.config();
-        let batches =
-            log.slice(prev.next(), log.last().index, config.batch_entries_max, config.batch_bytes_max);
-        out.early.push(Order::Feed(to, self.slice(Position { term, index: prev }, batches)));
-    }
-
-    /// Feeds a follower that is known to hold `prev`, and asks any other whether it does.
-    fn find_out(&mut self, to: PeerId, prev: Index, out: &mut Outbox<Order>) {
-        if prev <= self.matched(to) {
-            return self.feed(to, prev, out);
-        }
-        let Some(term) = self.state.log().term_at(prev) else { return self.send_snapshot(to, out) };
-        let slice = self.slice(Position { term, index: prev }, SmallVec::new());
-        out.early.push(Order::Probe(to, slice));
-    }
-
-    /// `matchIndex` of one follower.
-    fn matched(&self, peer: PeerId) -> Index {
-        self.views.get(&peer).map_or(Index(0), |view| view.matched)
-    }
-
-    /// The log that follows the snapshot stays while the follower takes it in, as long as it lives.
-    fn send_snapshot(&mut self, to: PeerId, out: &mut Outbox<Order>) {
-        let (now_ms, base) = (self.state.now_ms, self.state.log().base().index);
-        let silence_ms = self.state.config().replicator_silence_ms;
-        if let Some(view) = self.views.get_mut(&to) {
-            view.pinned = (now_ms < view.heard_ms + silence_ms).then_some(base);
-        }
-        out.early.push(Order::SendSnapshot(to));
     }
 }
 
@@ -499,38 +448,6 @@ impl Receive<Matched> for Leader {
             }
         }
         self.advance_commit(&mut out.letters);
-        Next::Stay
-    }
-}
-
-impl Receive<Refused> for Leader {
-    /// "If AppendEntries fails because of log inconsistency: decrement nextIndex and retry" (§5.3),
-    /// a whole term at a time. A refusal of what is known to match is an old one.
-    fn receive(&mut self, answer: Refused, out: &mut Outbox<Order>) -> Next<Self, Refused> {
-        self.hear(answer.from, answer.round, answer.healthy);
-        let matched = self.matched(answer.from);
-        if let Some(conflict) = answer.conflict.filter(|conflict| conflict.prev.index > matched) {
-            match self.back_up(conflict, matched) {
-                Some(prev) => self.find_out(answer.from, prev, out),
-                None => self.send_snapshot(answer.from, out),
-            }
-        }
-        self.confirm_reads(&mut out.letters);
-        Next::Stay
-    }
-}
-
-impl Receive<Pull> for Leader {
-    /// A replicator has room: it gets what comes next, also while entries before that are still
-    /// under way, and never again what is known to match. One that does not know where it stands is
-    /// told where to look: behind what is known to match, else at the end of our log.
-    fn receive(&mut self, pull: Pull, out: &mut Outbox<Order>) -> Next<Self, Pull> {
-        let (matched, last) = (self.matched(pull.from), self.state.log().last().index);
-        match pull.next {
-            Some(next) => self.feed(pull.from, next.prev().max(matched).min(last), out),
-            None if matched > Index(0) => self.feed(pull.from, matched, out),
-            None => self.find_out(pull.from, last, out),
-        }
         Next::Stay
     }
 }

@@ -178,6 +178,9 @@ pub struct SnapshotMeta {
     pub membership: Arc<Membership>,
     /// Its size, in bytes.
     pub bytes: u64,
+    /// The CRC-32C of its bytes. Tells two peers' snapshots of one position apart, so that a transfer
+    /// that a new leader resumes never mixes them, and a damaged one is never installed.
+    pub checksum: u32,
 }
 
 /// InstallSnapshot (Figure 13): one piece. Pieces go to the snapshot store and not through the role.

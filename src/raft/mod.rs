@@ -4,7 +4,7 @@
 //! extended version), "thesis §" to Ongaro's *Consensus: Bridging Theory and Practice*. Read the files
 //! in this order: [`types`], [`message`], [`quorum`], [`membership`], [`log`], [`state`], [`role`],
 //! [`mail`], then the rules: [`follower`], [`pre_candidate`], [`candidate`], [`leader`] (with
-//! [`reads`] and the transfer of leadership beside it), and last [`progress`].
+//! [`reads`], catching up and the transfer of leadership in files of their own), and last [`progress`].
 //!
 //! # Figure 2 as a grid
 //!
@@ -54,7 +54,9 @@
 //! leave before our own disk has synced, everything that promises durability leaves after.
 
 pub mod candidate;
+mod catch_up;
 mod common;
+pub mod dry;
 pub mod event;
 pub mod follower;
 mod kinds;
@@ -73,6 +75,9 @@ pub mod state;
 mod transfer;
 pub mod types;
 mod why;
+
+#[cfg(test)]
+mod tests;
 
 pub use candidate::Candidate;
 pub use event::{ActorKind, Event, MessageKind, RoleKind, Value, Why};

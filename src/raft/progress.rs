@@ -177,7 +177,8 @@ impl Progress {
     /// they are to be sent. There may be more behind them, until it gives none.
     pub fn feed(&mut self, slice: &Slice) {
         self.pulling = false;
-        if self.mode != Mode::Stream {
+        if self.mode != Mode::Stream || slice.prev != self.sent {
+            // It begins anew there: flights stay in the order of their ends.
             self.clear_window();
             self.stream();
         }
@@ -213,7 +214,7 @@ impl Progress {
     /// The follower accepted: the logs match up to here.
     pub fn on_matched(&mut self, index: Index) -> Step {
         self.matched = self.matched.max(index);
-        self.land(index);
+        self.land(self.matched);
         if let Mode::Probe { asked: Some(asked) } = self.mode
             && index >= asked
         {

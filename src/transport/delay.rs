@@ -203,6 +203,26 @@ mod tests {
         assert_eq!(log.lock().unwrap().iter().map(|(who, _)| *who).collect::<Vec<_>>(), [2]);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_thread_that_ends_takes_nothing_of_another_along() {
+        let (underway, log, post) = poster();
+        let (posted, other) = (Arc::new(std::sync::Barrier::new(2)), underway.clone());
+        let here = posted.clone();
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(async { other.post(60_000, || panic!("its thread is gone")) });
+            here.wait();
+            here.wait();
+        });
+        posted.wait();
+        post(5, 1);
+        assert_eq!(underway.lock().lines.len(), 2);
+        posted.wait();
+        thread.join().unwrap();
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(*log.lock().unwrap(), [(1, 5)]);
+    }
+
     #[test]
     fn without_a_clock_it_arrives_at_once() {
         let (_, log, post) = poster();

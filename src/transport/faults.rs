@@ -258,6 +258,9 @@ mod tests {
         drop(cut);
         assert_eq!(judge(&faults), Verdict::Deliver { delay_ms: 5, copy_ms: None });
         assert_eq!(faults.rules(), [Rule::new().delay_ms(5..=5)]);
+        // A later one may go first.
+        faults.begin(Rule::new().cut()).heal();
+        assert_eq!(faults.rules(), [Rule::new().delay_ms(5..=5)]);
         delay.heal();
         assert!(faults.is_calm());
         assert_eq!(judge(&faults), Verdict::PASS);

@@ -11,7 +11,7 @@
 //! touches the answer only if the weather was not calm when the request left, or somebody listened.
 //!
 //! What arrives without delay arrives within the call that sends it, in the order of sending. What
-//! is delayed is [under way](super::delay); of two messages the one with the earlier deadline
+//! is delayed waits in one line; of two messages the one with the earlier deadline
 //! arrives first, and of equal deadlines the one that was sent first.
 
 use std::{

@@ -81,6 +81,16 @@ pub(super) async fn drops_a_log_that_contradicts_the_snapshot(disk: &mut dyn Dis
     check_restart(disk, &written, "a log that ends before the snapshot begins anew behind it").await;
 }
 
+pub(super) async fn ignores_a_marker_that_is_older(disk: &mut dyn Disk) {
+    let (mut opened, _) = start(disk).await;
+    let markers = [(1, 4), (1, 2), (2, 2), (2, 4)]
+        .map(|(term, index)| Record::Compact { upto: Position::new(term, index) });
+    let written: Vec<_> = [noops(1, 1, 6)].into_iter().chain(markers).collect();
+    write(&mut opened, &written).await;
+    drop(opened);
+    check_restart(disk, &written, "a log never grows back at its front").await;
+}
+
 pub(super) async fn takes_a_write_of_nothing(disk: &mut dyn Disk) {
     let (mut opened, _) = start(disk).await;
     write(&mut opened, &[]).await;

@@ -50,6 +50,7 @@ pub async fn check_log(mut make: impl FnMut() -> Box<dyn Disk>) {
     log::gives_back_what_was_written(&mut *make()).await;
     log::keeps_the_rest_of_a_log_that_holds_the_snapshot(&mut *make()).await;
     log::drops_a_log_that_contradicts_the_snapshot(&mut *make()).await;
+    log::ignores_a_marker_that_is_older(&mut *make()).await;
     log::takes_a_write_of_nothing(&mut *make()).await;
     log::takes_every_kind_and_size_of_command(&mut *make()).await;
     for seed in 0..8 {

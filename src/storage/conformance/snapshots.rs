@@ -18,7 +18,8 @@ fn membership() -> Arc<Membership> {
 }
 
 fn meta(at: Position, content: &[u8]) -> Arc<SnapshotMeta> {
-    SnapshotMeta { at, membership: membership(), bytes: content.len() as u64 }.into()
+    let checksum = crc32c::crc32c(content);
+    SnapshotMeta { at, membership: membership(), bytes: content.len() as u64, checksum }.into()
 }
 
 /// Bytes in which no two places look alike.

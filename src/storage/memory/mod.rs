@@ -2,7 +2,7 @@
 //!
 //! Experiments want a cluster that needs no folder, and simulations want one whose disks take time
 //! and forget in every way in which a real one may, the same way for the same seed. So a
-//! [`MemoryDisk`] models the contract of [`Disk`](super::Disk) and nothing kinder:
+//! [`MemoryDisk`] models the contract of [`Disk`] and nothing kinder:
 //!
 //! - A write whose future is dropped before it completed is a power cut: a seeded prefix of its
 //!   records survives, from none to all, and the next one may be torn. The next replay says so.
@@ -13,7 +13,7 @@
 //!   [`MemoryDisk::repair`].
 //! - A snapshot is in force once it is whole and its time has passed, and never before.
 //!
-//! The disk belongs to the cluster and not to the peer: clones share one [`platter`], which
+//! The disk belongs to the cluster and not to the peer: clones share one platter, which
 //! outlives the actors that write to it. The lock around it is held for moments, never while a
 //! machine writes its snapshot, nor over an await.
 

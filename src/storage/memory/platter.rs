@@ -66,11 +66,11 @@ impl Folded {
         self.base = upto;
     }
 
+    /// Whether the entry behind the front at this position is here: batches leave no gap, so only
+    /// the term can differ.
     fn holds(&self, position: Position) -> bool {
         let number = self.batches.partition_point(|batch| batch.last().index < position.index);
-        self.batches
-            .get(number)
-            .is_some_and(|batch| batch.first() <= position.index && batch.term() == position.term)
+        self.batches.get(number).is_some_and(|batch| batch.term() == position.term)
     }
 
     pub(super) fn records(&self) -> Vec<Record> {

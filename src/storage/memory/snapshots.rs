@@ -115,6 +115,9 @@ impl Shelf {
         if held == meta.bytes {
             let incoming = self.incoming.take_if(|incoming| incoming.meta == *meta);
             let bytes = incoming.map_or_else(Vec::new, |incoming| incoming.bytes);
+            if crc32c::crc32c(&bytes) != meta.checksum {
+                return 0; // Damaged on the way: from the start, then.
+            }
             self.publish(meta.clone(), bytes.into());
         }
         held
@@ -157,7 +160,8 @@ impl SnapshotStore for MemorySnapshots {
         if let Err(cause) = write(&mut bytes) {
             return Wait::Now(Err(StorageError::Io { what: format!("snapshot at {at}"), cause }));
         }
-        let meta = Arc::new(SnapshotMeta { at, membership, bytes: bytes.len() as u64 });
+        let checksum = crc32c::crc32c(&bytes);
+        let meta = Arc::new(SnapshotMeta { at, membership, bytes: bytes.len() as u64, checksum });
         let ms = self.shared.lock().draw_ms(bytes.len());
         self.shared.after(ms, move |shared| {
             let mut platter = shared.lock();

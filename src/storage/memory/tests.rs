@@ -249,6 +249,24 @@ async fn opening_cuts_off_the_former_owner() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_former_owner_can_not_end_the_write_of_the_next() {
+    let disk = simulated(1);
+    let mut former = open(&disk);
+    let waited_for = former.log.write(entries(1, 5));
+    let mut next = open(&disk);
+    let dropped = next.log.write(entries(1, 5));
+    let mut owner = open(&disk);
+    let first = last(&worked(arrived(owner.log.replay()).await)) + 1;
+    disk.set_sync_ms(100..=100);
+    let write = owner.log.write(entries(first, 5));
+    assert!(arrived(waited_for).await.is_err());
+    drop(dropped);
+    assert!(disk.is_syncing());
+    worked(arrived(write).await);
+    assert_eq!((disk.writes(), disk.records()), (1, 5));
+}
+
 trait Refused {
     fn is_refused(&self) -> bool;
 }
@@ -308,7 +326,8 @@ fn a_fault_waits_for_the_next_write() {
 }
 
 fn meta(index: u64, bytes: u64) -> Arc<SnapshotMeta> {
-    SnapshotMeta { at: Position::new(1, index), membership: Arc::default(), bytes }.into()
+    let checksum = crc32c::crc32c(&vec![index as u8; bytes as usize]);
+    SnapshotMeta { at: Position::new(1, index), membership: Arc::default(), bytes, checksum }.into()
 }
 
 fn save(opened: &Opened, index: u64, bytes: usize) -> Wait<Result<Arc<SnapshotMeta>, StorageError>> {
@@ -323,7 +342,7 @@ async fn a_snapshot_takes_longer_the_larger_it_is() {
     let opened = open(&disk);
     assert!((1..=5).contains(&ms_of(save(&opened, 1, 100)).await));
     assert!((51..=55).contains(&ms_of(save(&opened, 2, 5 << 20)).await));
-    let received = opened.snapshots.receive(meta(3, 2 << 20), 0, vec![0; 2 << 20].into());
+    let received = opened.snapshots.receive(meta(3, 2 << 20), 0, vec![3; 2 << 20].into());
     assert!((21..=25).contains(&ms_of(received).await));
 }
 
@@ -349,11 +368,34 @@ async fn of_two_saves_that_overlap_the_later_stays() {
     assert_eq!(opened.snapshots.latest(), Some(meta(2, 20)));
 }
 
+#[test]
+fn a_save_of_what_is_covered_does_not_even_ask_the_machine() {
+    let opened = open(&MemoryDisk::new());
+    assert!(matches!(save(&opened, 3, 1), Wait::Now(Ok(_))));
+    let writer = Box::new(|_: &mut dyn std::io::Write| panic!("nobody needs this snapshot"));
+    let saved = opened.snapshots.save(Position::new(1, 2), Arc::default(), writer);
+    assert!(matches!(saved, Wait::Now(Ok(latest)) if latest == meta(3, 1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_fails_takes_no_snapshot_that_was_under_way() {
+    let disk = simulated(1);
+    let mut opened = open(&disk);
+    disk.set_sync_ms(50..=50);
+    let saved = save(&opened, 1, 10);
+    let received = opened.snapshots.receive(meta(2, 3), 0, vec![2; 3].into());
+    disk.set_sync_ms(1..=1);
+    disk.fail_next_write();
+    assert!(write(&mut opened, &entries(1, 1)).await.is_err());
+    assert!(arrived(saved).await.is_err() && arrived(received).await.is_err());
+    assert_eq!(opened.snapshots.latest(), None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_last_piece_counts_once_it_is_durable() {
     let disk = simulated(1);
     let opened = open(&disk);
-    let receive = |offset, bytes| opened.snapshots.receive(meta(7, 10), offset, vec![9; bytes].into());
+    let receive = |offset, bytes| opened.snapshots.receive(meta(7, 10), offset, vec![7; bytes].into());
     assert!(matches!(receive(0, 6), Wait::Now(Ok(6))));
     assert!(cut_short(receive(6, 4)).is_none(), "not before its sync");
     assert_eq!(opened.snapshots.latest(), None, "a cut leaves what was in force");
@@ -370,8 +412,8 @@ async fn opening_forgets_what_came_in() {
     let disk = simulated(1);
     let opened = open(&disk);
     let store = &opened.snapshots;
-    assert!(matches!(store.receive(meta(7, 10), 0, vec![9; 6].into()), Wait::Now(Ok(6))));
-    let last = store.receive(meta(7, 10), 6, vec![9; 4].into());
+    assert!(matches!(store.receive(meta(7, 10), 0, vec![7; 6].into()), Wait::Now(Ok(6))));
+    let last = store.receive(meta(7, 10), 6, vec![7; 4].into());
     drop(open(&disk));
     assert_eq!(worked(arrived(last).await), 0, "its sender has to begin anew");
     assert_eq!(store.latest(), None);
@@ -381,10 +423,10 @@ async fn opening_forgets_what_came_in() {
 fn a_save_ends_what_came_in_for_less() {
     let disk = MemoryDisk::new();
     let opened = open(&disk);
-    let piece = |index| opened.snapshots.receive(meta(index, 10), 0, vec![9; 6].into());
+    let piece = |index| opened.snapshots.receive(meta(index, 10), 0, vec![index as u8; 6].into());
     assert!(matches!(piece(7), Wait::Now(Ok(6))));
     assert!(matches!(save(&opened, 5, 1), Wait::Now(Ok(_))));
-    let more = opened.snapshots.receive(meta(7, 10), 6, vec![9; 1].into());
+    let more = opened.snapshots.receive(meta(7, 10), 6, vec![7; 1].into());
     assert!(matches!(more, Wait::Now(Ok(7))), "what covers more still comes in");
     assert!(matches!(save(&opened, 8, 1), Wait::Now(Ok(_))));
     assert!(disk.shared.lock().shelf.is_expecting_nothing());
@@ -393,7 +435,8 @@ fn a_save_ends_what_came_in_for_less() {
 #[test]
 fn only_one_snapshot_comes_in_at_a_time() {
     let opened = open(&MemoryDisk::new());
-    let piece = |index, offset| opened.snapshots.receive(meta(index, 10), offset, vec![9; 6].into());
+    let piece =
+        |index, offset| opened.snapshots.receive(meta(index, 10), offset, vec![index as u8; 6].into());
     assert!(matches!(piece(9, 0), Wait::Now(Ok(6))));
     assert!(matches!(piece(8, 6), Wait::Now(Ok(0))));
     assert!(matches!(piece(9, 0), Wait::Now(Ok(6))), "what is no first piece takes no place");

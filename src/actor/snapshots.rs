@@ -1,0 +1,112 @@
+//! How a machine is written down while it goes on, and how it begins anew from what was written.
+
+use std::{io::Write, sync::Arc};
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use bytes::Bytes;
+
+use super::{machine::MachineActor, peer::Healed, role_addr::Deliver, storage::DiskFailed};
+use crate::{
+    machine::Sessions,
+    raft::*,
+    storage::{StorageError, Wait},
+};
+
+impl MachineActor {
+    /// Takes a view and has it written while the machine goes on.
+    pub(super) fn save(&mut self, why: Why, ctx: &mut Context<Self>) {
+        if self.saving || self.applied == Position::ZERO {
+            return;
+        }
+        self.saving = true;
+        (self.entries_since, self.bytes_since) = (0, 0);
+        // What the view will show, whenever it comes: by then more may have been applied.
+        let (at, sessions, membership) = (self.applied, self.sessions.clone(), self.membership.clone());
+        let view = self.engine.view();
+        self.when_run(view, ctx, move |actor, view, ctx| {
+            actor.parts.witness.note(|| Event::SnapshotBegun { at, why });
+            let writer = Box::new(move |into: &mut dyn Write| {
+                sessions.write_to(into)?;
+                view(into)
+            });
+            match actor.snapshots.save(at, membership, writer) {
+                Wait::Now(saved) => actor.saved(saved, why),
+                Wait::Later(saved) => {
+                    ctx.spawn(saved.into_actor(actor).map(move |saved, actor, _| actor.saved(saved, why)));
+                }
+            }
+        });
+    }
+
+    pub(super) fn saved(&mut self, saved: Result<Arc<SnapshotMeta>, StorageError>, why: Why) {
+        self.saving = false;
+        match saved {
+            Ok(meta) => {
+                let (at, bytes) = (meta.at, meta.bytes);
+                self.parts.gauges.set_snapshot(at.index);
+                self.parts.witness.note(|| Event::SnapshotTaken { at, bytes, why });
+                self.peer.do_send(Deliver(Snapshotted { at }));
+                let answer = Bytes::copy_from_slice(&at.index.0.to_le_bytes());
+                self.savers.drain(..).for_each(|port| port.answer(Outcome::Applied(answer.clone())));
+            }
+            Err(error) => {
+                // The log stays as it is, and the next snapshot is tried when it is due.
+                self.savers.clear();
+                let what = format!("a snapshot was not taken: {error}");
+                self.parts.witness.note(|| Event::Warned { what, why: Why::DiskFailed });
+            }
+        }
+    }
+
+    /// Begins anew from the latest snapshot, if it is ahead of what is applied.
+    pub(super) fn restore(&mut self, ctx: &mut Context<Self>) {
+        let Some(meta) = self.snapshots.latest().filter(|meta| meta.at.index > self.applied.index) else {
+            return self.restored(ctx);
+        };
+        let opened = self.snapshots.open(meta.at).map_err(|error| error.to_string());
+        let read = opened.and_then(|mut snapshot| {
+            let sessions = Sessions::read_from(&mut snapshot);
+            sessions.map(|sessions| (sessions, snapshot)).map_err(|error| error.to_string())
+        });
+        let (sessions, snapshot) = match read {
+            Ok(read) => read,
+            Err(cause) => return self.stand_down(meta.at, &cause),
+        };
+        let restored = self.engine.restore(snapshot);
+        self.when_run(restored, ctx, move |actor, result, ctx| match result {
+            Ok(()) => {
+                actor.sessions = sessions;
+                actor.applied = meta.at;
+                actor.membership = meta.membership.clone();
+                actor.restored(ctx);
+            }
+            Err(error) => actor.stand_down(meta.at, &error.to_string()),
+        });
+    }
+
+    /// Tells everybody where the machine stands, and asks for everything after it.
+    pub(super) fn restored(&mut self, ctx: &mut Context<Self>) {
+        let applied = self.applied.index;
+        self.parts.gauges.set_applied(applied);
+        self.parts.witness.note(|| Event::Restored { applied, why: Why::Recovery });
+        // What became of entries that a snapshot has swallowed nobody can say any more.
+        self.orphans = self.orphans.split_off(&applied.next());
+        if self.poisoned.is_some_and(|index| index <= applied) {
+            self.poisoned = None;
+            self.peer.do_send(Healed);
+        }
+        self.ask_for_more();
+        self.after_apply(ctx);
+    }
+
+    pub(super) fn ask_for_more(&self) {
+        self.peer.do_send(Deliver(CatchUp { from: self.applied.index.next() }));
+    }
+
+    /// The snapshot can't be read: there is nothing to begin from.
+    pub(super) fn stand_down(&mut self, at: Position, cause: &str) {
+        self.fallen = true;
+        let what = format!("the snapshot at {at} can't be restored: {cause}");
+        self.peer.do_send(DiskFailed(StorageError::Damaged { what }));
+    }
+}
