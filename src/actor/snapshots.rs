@@ -1,6 +1,9 @@
 //! How a machine is written down while it goes on, and how it begins anew from what was written.
 
-use std::{io::Write, sync::Arc};
+use std::{
+    io::{BufReader, Read, Write},
+    sync::Arc,
+};
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use bytes::Bytes;
@@ -64,7 +67,8 @@ impl MachineActor {
             return self.restored(ctx);
         };
         let opened = self.snapshots.open(meta.at).map_err(|error| error.to_string());
-        let read = opened.and_then(|mut snapshot| {
+        let read = opened.and_then(|snapshot| {
+            let mut snapshot: Box<dyn Read + Send> = Box::new(BufReader::new(snapshot));
             let sessions = Sessions::read_from(&mut snapshot);
             sessions.map(|sessions| (sessions, snapshot)).map_err(|error| error.to_string())
         });

@@ -116,9 +116,12 @@ impl Tripwire {
 /// What an injected panic carries, so that it is told from a real one.
 struct Injected;
 
+/// An actor and its mailbox, as a future.
+type Running<A> = Pin<Box<ContextFut<A, Context<A>>>>;
+
 /// Polls an actor inside `catch_unwind`, and tells the parent how it ended.
 struct Guard<A: Actor<Context = Context<A>>> {
-    actor: Option<Pin<Box<ContextFut<A, Context<A>>>>>,
+    actor: Option<Running<A>>,
     leash: Option<mpsc::UnboundedReceiver<Pull>>,
     child: Child,
     parent: Recipient<ChildDown>,

@@ -88,8 +88,10 @@ pub enum Next<R, M> {
     Defer(Succession<R>, M),
 }
 
-/// Any of the four.
+/// Any of the four. A role is moved into it and out again once in its life, so that its size does not
+/// matter.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)]
 pub enum AnyRole {
     /// A follower.
     Follower(Follower),

@@ -100,6 +100,7 @@ fn keys_come_in_pages() {
     assert_eq!(keys("b", Some("b1"), 2), ["b2", "b3"]);
     assert_eq!(keys("b", Some("b3"), 2), [""; 0]);
     assert_eq!(keys("b", Some("a"), 1), ["b"]);
+    assert_eq!(keys("b", Some(""), 1), ["b"]);
     assert_eq!(keys("b", Some("c"), u64::MAX), [""; 0]);
     assert_eq!(keys("", None, u64::MAX).len(), 6);
     assert_eq!(keys("", None, 0), [""; 0]);
@@ -151,6 +152,12 @@ fn the_bytes_are_fixed() {
     assert_eq!(to_bytes(&Response::Keys(vec!["k".into()])).unwrap(), [1, 1, 1, b'k'].as_slice());
     assert_eq!(to_bytes(&Response::Count(2)).unwrap(), [2, 2].as_slice());
     assert_eq!(to_bytes(&Response::Digest(258)).unwrap(), [3, 2, 1, 0, 0, 0, 0, 0, 0].as_slice());
+}
+
+#[test]
+fn what_may_be_missing_is_there_or_not_and_nothing_else() {
+    assert_eq!(Answer::decode(Bytes::from_static(&[0, 1, 0])), Ok(Answer::Before(Some("".into()))));
+    assert!(Answer::decode(Bytes::from_static(&[0, 2, 0])).is_err());
 }
 
 #[test]
