@@ -93,7 +93,7 @@ pub struct Replicators {
 
 struct Member {
     addr: Addr<Replicator>,
-    leash: Leash,
+    _leash: Leash,
     number: u64,
     link: Arc<dyn Link>,
 }
@@ -111,7 +111,7 @@ impl Replicators {
         let (parent, gauges) = (ctx.address().recipient(), &desk.parts.gauges);
         let (addr, leash) = spawn_guarded(child, parent, gauges, replicator);
         desk.peer.do_send(Hired(leash.tripwire()));
-        self.members.insert(to, Member { addr, leash, number: self.hired, link });
+        self.members.insert(to, Member { addr, _leash: leash, number: self.hired, link });
     }
 
     fn get(
