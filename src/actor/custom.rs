@@ -10,12 +10,16 @@ use std::{
     io::{self, Read},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
+    sync::Arc,
 };
 
 use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use bytes::Bytes;
 
-use super::supervision::{Child, ChildDown, Leash, spawn_guarded};
+use super::{
+    gauges::Gauges,
+    supervision::{Child, ChildDown, Leash, spawn_guarded},
+};
 use crate::{
     machine::{Codec, CodecError, Interface, erased::AnyMachine},
     raft::{ActorKind, Index, Position},
@@ -80,7 +84,7 @@ pub(crate) enum Engine {
 /// An actor of the user's own, behind bytes. A future that gives `None` says that it has fallen.
 pub(crate) trait Hired {
     /// Starts it.
-    fn start(&mut self, parent: Recipient<ChildDown>);
+    fn start(&mut self, parent: Recipient<ChildDown>, gauges: &Arc<Gauges>);
     /// Applies commands, in order.
     fn run(&mut self, jobs: Vec<(Position, Bytes)>) -> Local<Option<Vec<Ran>>>;
     /// Answers a question.
@@ -115,10 +119,10 @@ impl<A: MachineLike> HiredActor<A> {
 }
 
 impl<A: MachineLike> Hired for HiredActor<A> {
-    fn start(&mut self, parent: Recipient<ChildDown>) {
+    fn start(&mut self, parent: Recipient<ChildDown>, gauges: &Arc<Gauges>) {
         if let Some(actor) = self.waiting.take() {
             let child = Child { kind: ActorKind::Machine, number: 0 };
-            self.running = Some(spawn_guarded(child, parent, actor));
+            self.running = Some(spawn_guarded(child, parent, gauges, actor));
         }
     }
 
@@ -180,9 +184,9 @@ pub(crate) enum Soon<T> {
 
 impl Engine {
     /// Starts the user's actor, if there is one.
-    pub fn start(&mut self, parent: Recipient<ChildDown>) {
+    pub fn start(&mut self, parent: Recipient<ChildDown>, gauges: &Arc<Gauges>) {
         if let Engine::Hired(hired) = self {
-            hired.start(parent);
+            hired.start(parent, gauges);
         }
     }
 

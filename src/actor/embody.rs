@@ -2,30 +2,20 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use actix::{Addr, AsyncContext, Context, Message};
+use actix::{Addr, AsyncContext, Context};
 
 use super::{
     gauges::FollowerStatus,
-    peer::CrewFell,
+    peer::{CrewFell, Hired},
     replicator::{Replicator, Run},
     role_actor::{Desk, RoleActor},
     role_addr::Answer,
-    supervision::{Child, ChildDown, Fall, Leash, spawn_guarded},
+    supervision::{Child, ChildDown, Leash, spawn_guarded},
 };
 use crate::{
     raft::*,
     transport::{Link, Rpc},
 };
-
-/// Makes the first of a role's crew fall, or the one that serves `to`.
-#[derive(Message, Clone, Copy)]
-#[rtype(result = "()")]
-pub struct TripCrew {
-    /// Which follower's.
-    pub to: Option<PeerId>,
-    /// How.
-    pub fall: Fall,
-}
 
 /// What an actor must know of a role beyond its rules: how its errands are run.
 pub trait Embody: Role + Receive<Tick> {
@@ -40,9 +30,6 @@ pub trait Embody: Role + Receive<Tick> {
         desk: &Desk,
         ctx: &mut Context<RoleActor<Self>>,
     );
-
-    /// Makes one of the crew fall.
-    fn trip(_trip: TripCrew, _crew: &mut Self::Crew) {}
 
     /// One of the crew fell.
     fn child_down(
@@ -106,7 +93,7 @@ pub struct Replicators {
 
 struct Member {
     addr: Addr<Replicator>,
-    leash: Leash,
+    _leash: Leash,
     number: u64,
     link: Arc<dyn Link>,
 }
@@ -121,8 +108,10 @@ impl Replicators {
         let snapshots = desk.snapshots.clone();
         let replicator =
             Replicator::new(ctx.address(), term, me, to, link.clone(), snapshots, desk.parts.clone());
-        let (addr, leash) = spawn_guarded(child, ctx.address().recipient(), replicator);
-        self.members.insert(to, Member { addr, leash, number: self.hired, link });
+        let (parent, gauges) = (ctx.address().recipient(), &desk.parts.gauges);
+        let (addr, leash) = spawn_guarded(child, parent, gauges, replicator);
+        desk.peer.do_send(Hired(leash.tripwire()));
+        self.members.insert(to, Member { addr, _leash: leash, number: self.hired, link });
     }
 
     fn get(
@@ -176,16 +165,6 @@ impl Embody for Leader {
         }
     }
 
-    fn trip(trip: TripCrew, crew: &mut Replicators) {
-        let member = match trip.to {
-            Some(to) => crew.members.get_mut(&to),
-            None => crew.members.values_mut().next(),
-        };
-        if let Some(member) = member {
-            member.leash.trip(trip.fall);
-        }
-    }
-
     /// A replicator holds nothing that can't be found out again: a new one starts with a probe.
     fn child_down(
         down: ChildDown,
@@ -196,7 +175,7 @@ impl Embody for Leader {
     ) {
         let fallen = crew.members.iter().find(|(_, member)| member.number == down.child.number);
         let Some(to) = fallen.map(|(&to, _)| to) else { return };
-        desk.parts.note_crash(ActorKind::Replicator, &down.end);
+        desk.parts.note_crash(&down);
         crew.hire(to, role, desk, ctx);
         desk.peer.do_send(CrewFell { kind: ActorKind::Replicator });
     }

@@ -209,7 +209,7 @@ impl Handler<Start> for Host {
         let peer = Peer::new(parts, seat.door.clone(), disk, plan.factory.clone());
         self.started += 1;
         let child = Child { kind: ActorKind::Peer, number: self.started };
-        let (addr, leash) = spawn_guarded(child, ctx.address().recipient(), peer);
+        let (addr, leash) = spawn_guarded(child, ctx.address().recipient(), &life.gauges, peer);
         plan.network.attach(id, life.witness, Arc::new(PeerPostbox(addr)));
         self.running.insert(id, Running { seat: seat.clone(), number: self.started, _leash: leash });
     }

@@ -165,7 +165,8 @@ impl MachineActor {
         let stop = self.poisoned.unwrap_or(Index(u64::MAX));
         let next = self.applied.index.next();
         let reachable = batches.first().is_some_and(|batch| batch.first() <= next) && next < stop;
-        match self.plan(&batches, stop).filter(|_| reachable) {
+        // Behind a gap nothing is even planned: a plan is a promise to the sessions.
+        match reachable.then(|| self.plan(&batches, stop)).flatten() {
             Some((chunk, jobs)) => {
                 let rest = batches
                     .iter()
@@ -378,7 +379,7 @@ impl Actor for MachineActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(0);
-        self.engine.start(ctx.address().recipient());
+        self.engine.start(ctx.address().recipient(), &self.parts.gauges);
         self.restore(ctx);
     }
 }
@@ -421,6 +422,10 @@ impl Handler<SaveNow> for MachineActor {
     fn handle(&mut self, SaveNow(port): SaveNow, ctx: &mut Self::Context) {
         self.savers.push(port);
         self.save(Why::Requested, ctx);
+        if !self.saving {
+            // There is nothing to be saved yet: the port, dropped, says so.
+            self.savers.clear();
+        }
     }
 }
 

@@ -5,7 +5,6 @@ use actix::{Handler, Message};
 
 use super::{
     door::refuse,
-    embody::TripCrew,
     machine::{Ask, SaveNow},
     peer::Peer,
     supervision::Fall,
@@ -37,14 +36,12 @@ impl Handler<Trip> for Peer {
 
     fn handle(&mut self, Trip { actor, fall }: Trip, _: &mut Self::Context) {
         let leash = match actor {
-            ActorKind::Role => self.role.as_mut().map(|(_, leash)| leash),
-            ActorKind::Storage => self.storage.as_mut().map(|kept| &mut kept.leash),
-            ActorKind::Machine => self.machine.as_mut().map(|kept| &mut kept.leash),
-            ActorKind::Timer => self.timer.as_mut().map(|kept| &mut kept.leash),
+            ActorKind::Role => self.role.as_ref().map(|(_, leash)| leash),
+            ActorKind::Storage => self.storage.as_ref().map(|kept| &kept.leash),
+            ActorKind::Machine => self.machine.as_ref().map(|kept| &kept.leash),
+            ActorKind::Timer => self.timer.as_ref().map(|kept| &kept.leash),
             ActorKind::Replicator => {
-                if let Some((role, _)) = &self.role {
-                    role.trip_crew(TripCrew { to: None, fall });
-                }
+                let _ = self.crew.iter().any(|tripwire| tripwire.trip(fall));
                 None
             }
             _ => None,

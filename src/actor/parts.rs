@@ -5,10 +5,13 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use super::{gauges::Gauges, supervision::End};
+use super::{
+    gauges::Gauges,
+    supervision::{ChildDown, End},
+};
 use crate::{
     observe::Witness,
-    raft::{ActorKind, Event, Identity, Role, Why},
+    raft::{Event, Identity, Role, Why},
     transport::Transport,
 };
 
@@ -48,8 +51,9 @@ impl Failures {
 
 impl Parts {
     /// An actor of this peer fell.
-    pub fn note_crash(&self, actor: ActorKind, end: &End) {
-        let (cause, why) = match end {
+    pub fn note_crash(&self, down: &ChildDown) {
+        let (actor, during_sync) = (down.child.kind, down.during_sync);
+        let (cause, why) = match &down.end {
             End::Injected => (String::new(), Why::Injected),
             End::Panicked(cause) => (cause.clone(), Why::Panicked),
             End::Stopped => (String::new(), Why::Ended),
@@ -57,7 +61,6 @@ impl Parts {
         if why != Why::Injected {
             self.failures.push(format!("peer {}: {actor} fell: {why}: {cause}", self.identity.id));
         }
-        let during_sync = self.gauges.is_syncing();
         self.witness.note(|| Event::Crashed { actor, cause, during_sync, why });
     }
 

@@ -21,7 +21,7 @@ use super::{
     role_actor::{Desk, start_any},
     role_addr::{Deliver, Rewire, RoleAddr},
     storage::{DiskFailed, Recover, Recovered, StorageActor},
-    supervision::{Budget, Child, ChildDown, End, Leash, spawn_guarded},
+    supervision::{Budget, Child, ChildDown, End, Leash, Tripwire, spawn_guarded},
     timer::{Alarm, Timer},
 };
 use crate::{
@@ -40,6 +40,12 @@ pub struct Present {
     /// Its leash.
     pub leash: Leash,
 }
+
+/// A leader has hired one of its crew. Whoever wants to see it fall must not have to ask the leader,
+/// whose mailbox is shut during a sync.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Hired(pub Tripwire);
 
 /// A leader has rebuilt one of its crew.
 #[derive(Message)]
@@ -73,6 +79,8 @@ pub struct Peer {
     /// Counts the role actors, also those that their predecessors started.
     tenure: u64,
     pub(super) role: Option<(RoleAddr, Leash)>,
+    /// The replicators, in the order in which they were hired; some of them may be gone.
+    pub(super) crew: Vec<Tripwire>,
     pub(super) storage: Option<Kept<StorageActor>>,
     snapshots: Option<Arc<dyn SnapshotStore>>,
     pub(super) machine: Option<Kept<MachineActor>>,
@@ -105,6 +113,7 @@ impl Peer {
             started: 0,
             tenure: 0,
             role: None,
+            crew: Vec::new(),
             storage: None,
             snapshots: None,
             machine: None,
@@ -124,7 +133,8 @@ impl Peer {
     ) -> Kept<A> {
         self.started += 1;
         let number = self.started;
-        let (addr, leash) = spawn_guarded(Child { kind, number }, ctx.address().recipient(), actor);
+        let (child, parent) = (Child { kind, number }, ctx.address().recipient());
+        let (addr, leash) = spawn_guarded(child, parent, &self.parts.gauges, actor);
         Kept { addr, leash, number }
     }
 
@@ -361,7 +371,7 @@ impl Handler<ChildDown> for Peer {
         if !is_present && down.end == End::Stopped {
             return; // A retired role that has forwarded its last letter.
         }
-        self.parts.note_crash(kind, &down.end);
+        self.parts.note_crash(&down);
         if !is_present {
             return;
         }
@@ -389,6 +399,15 @@ impl Handler<ChildDown> for Peer {
                 self.note_recovered(kind, restarts);
             }
         }
+    }
+}
+
+impl Handler<Hired> for Peer {
+    type Result = ();
+
+    fn handle(&mut self, Hired(tripwire): Hired, _: &mut Self::Context) {
+        self.crew.retain(Tripwire::is_live);
+        self.crew.push(tripwire);
     }
 }
 

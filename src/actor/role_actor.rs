@@ -18,7 +18,7 @@ use actix::{Actor, ActorFuture, ActorFutureExt, Addr, AsyncContext, Context, Han
 use tokio::sync::oneshot;
 
 use super::{
-    embody::{Embody, TripCrew},
+    embody::Embody,
     machine::MachineActor,
     parts::Parts,
     peer::{Peer, Present},
@@ -81,6 +81,7 @@ pub fn start_any(role: AnyRole, desk: Desk) -> (RoleAddr, Leash) {
     fn start<R: Embody>(role: R, mut desk: Desk) -> (Addr<RoleActor<R>>, Leash) {
         let child = Child { kind: ActorKind::Role, number: desk.tenure };
         let parent = desk.peer.clone().recipient();
+        let gauges = desk.parts.gauges.clone();
         let out = Outbox::new(std::mem::take(&mut desk.letters));
         let office = Office { role, out, desk, armed_ms: None, second_look: false, heard_from_ms: 0 };
         let actor = RoleActor {
@@ -91,7 +92,7 @@ pub fn start_any(role: AnyRole, desk: Desk) -> (RoleAddr, Leash) {
             taken_messages: 0,
             taken_bytes: 0,
         };
-        spawn_guarded(child, parent, actor)
+        spawn_guarded(child, parent, &gauges, actor)
     }
     macro_rules! start {
         ($kind:ident, $role:expr) => {{
@@ -395,17 +396,6 @@ impl<R: Embody> Handler<Rewire> for RoleActor<R> {
                 office.armed_ms = None;
                 office.arm();
             }
-        }
-    }
-}
-
-impl<R: Embody> Handler<TripCrew> for RoleActor<R> {
-    type Result = ();
-
-    fn handle(&mut self, trip: TripCrew, _: &mut Self::Context) {
-        match &self.successor {
-            Some(successor) => successor.trip_crew(trip),
-            None => R::trip(trip, &mut self.crew),
         }
     }
 }

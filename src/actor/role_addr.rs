@@ -3,7 +3,6 @@
 use actix::{Addr, Message};
 
 use super::{
-    embody::TripCrew,
     machine::MachineActor,
     role_actor::RoleActor,
     timer::{Alarm, Timer},
@@ -79,10 +78,5 @@ impl RoleAddr {
     /// An actor was rebuilt.
     pub fn rewire(&self, rewire: Rewire) {
         to_present!(self, rewire)
-    }
-
-    /// Makes one of the crew fall.
-    pub fn trip_crew(&self, trip: TripCrew) {
-        to_present!(self, trip)
     }
 }

@@ -23,16 +23,16 @@ impl MachineActor {
         }
         self.saving = true;
         (self.entries_since, self.bytes_since) = (0, 0);
+        // What the view will show, whenever it comes: by then more may have been applied.
+        let (at, sessions, membership) = (self.applied, self.sessions.clone(), self.membership.clone());
         let view = self.engine.view();
         self.when_run(view, ctx, move |actor, view, ctx| {
-            let at = actor.applied;
             actor.parts.witness.note(|| Event::SnapshotBegun { at, why });
-            let sessions = actor.sessions.clone();
             let writer = Box::new(move |into: &mut dyn Write| {
                 sessions.write_to(into)?;
                 view(into)
             });
-            match actor.snapshots.save(at, actor.membership.clone(), writer) {
+            match actor.snapshots.save(at, membership, writer) {
                 Wait::Now(saved) => actor.saved(saved, why),
                 Wait::Later(saved) => {
                     ctx.spawn(saved.into_actor(actor).map(move |saved, actor, _| actor.saved(saved, why)));

@@ -13,12 +13,14 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
+    sync::Arc,
     task::{self, Poll},
 };
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Message, Recipient, dev::ContextFut};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
+use super::gauges::Gauges;
 use crate::raft::ActorKind;
 
 #[cfg(not(panic = "unwind"))]
@@ -43,6 +45,8 @@ pub struct ChildDown {
     pub child: Child,
     /// How.
     pub end: End,
+    /// Whether a sync of its peer was under way when it fell: its parent may hear of it later.
+    pub during_sync: bool,
 }
 
 /// How an actor ended.
@@ -73,23 +77,39 @@ enum Pull {
 
 /// Held by the parent. Dropped: the child ends at its next poll, whatever it waits for.
 #[derive(Debug)]
-pub struct Leash(Option<oneshot::Sender<Pull>>);
+pub struct Leash(mpsc::UnboundedSender<Pull>);
 
 impl Leash {
     /// Lets the child end by itself, when the last of its addresses is gone.
-    pub fn release(mut self) {
-        self.pull(Pull::Release);
+    pub fn release(self) {
+        // Nobody is there only if it has ended already.
+        let _ = self.0.send(Pull::Release);
     }
 
     /// Makes the child fall at its next poll, also in the middle of a sync.
-    pub fn trip(&mut self, fall: Fall) {
-        self.pull(Pull::Fall(fall));
+    pub fn trip(&self, fall: Fall) {
+        let _ = self.0.send(Pull::Fall(fall));
     }
 
-    fn pull(&mut self, pull: Pull) {
-        if let Some(sender) = self.0.take() {
-            let _ = sender.send(pull);
-        }
+    /// A second hold on the child, for somebody who is not its parent.
+    pub fn tripwire(&self) -> Tripwire {
+        Tripwire(self.0.downgrade())
+    }
+}
+
+/// Makes a child fall that is another's. It holds nothing: the leash alone keeps the child alive.
+#[derive(Debug)]
+pub struct Tripwire(mpsc::WeakUnboundedSender<Pull>);
+
+impl Tripwire {
+    /// Makes the child fall at its next poll. `false`: it has ended.
+    pub fn trip(&self, fall: Fall) -> bool {
+        self.0.upgrade().is_some_and(|sender| sender.send(Pull::Fall(fall)).is_ok())
+    }
+
+    /// Whether the child may still be there.
+    pub fn is_live(&self) -> bool {
+        self.0.strong_count() > 0
     }
 }
 
@@ -102,23 +122,24 @@ type Running<A> = Pin<Box<ContextFut<A, Context<A>>>>;
 /// Polls an actor inside `catch_unwind`, and tells the parent how it ended.
 struct Guard<A: Actor<Context = Context<A>>> {
     actor: Option<Running<A>>,
-    leash: Option<oneshot::Receiver<Pull>>,
+    leash: Option<mpsc::UnboundedReceiver<Pull>>,
     child: Child,
     parent: Recipient<ChildDown>,
+    gauges: Arc<Gauges>,
 }
 
 impl<A: Actor<Context = Context<A>>> Guard<A> {
     /// What the leash says now. `Err`: it was dropped.
     fn felt(&mut self, cx: &mut task::Context<'_>) -> Result<Option<Fall>, ()> {
         let Some(leash) = &mut self.leash else { return Ok(None) };
-        match Pin::new(leash).poll(cx) {
+        match leash.poll_recv(cx) {
             Poll::Pending => Ok(None),
-            Poll::Ready(Ok(Pull::Fall(fall))) => Ok(Some(fall)),
-            Poll::Ready(Ok(Pull::Release)) => {
+            Poll::Ready(Some(Pull::Fall(fall))) => Ok(Some(fall)),
+            Poll::Ready(Some(Pull::Release)) => {
                 self.leash = None;
                 Ok(None)
             }
-            Poll::Ready(Err(_)) => Err(()),
+            Poll::Ready(None) => Err(()),
         }
     }
 
@@ -158,7 +179,8 @@ impl<A: Actor<Context = Context<A>>> Future for Guard<A> {
             Err(cause) => how(cause.as_ref()),
         };
         self.discard();
-        self.parent.do_send(ChildDown { child: self.child, end });
+        let during_sync = self.gauges.is_syncing();
+        self.parent.do_send(ChildDown { child: self.child, end, during_sync });
         Poll::Ready(())
     }
 }
@@ -175,14 +197,16 @@ fn how(cause: &(dyn Any + Send)) -> End {
 pub fn spawn_guarded<A: Actor<Context = Context<A>>>(
     child: Child,
     parent: Recipient<ChildDown>,
+    gauges: &Arc<Gauges>,
     actor: A,
 ) -> (Addr<A>, Leash) {
     let context = Context::new();
     let addr = context.address();
     let actor = Some(Box::pin(context.into_future(actor)));
-    let (sender, receiver) = oneshot::channel();
-    tokio::task::spawn_local(Guard { actor, leash: Some(receiver), child, parent });
-    (addr, Leash(Some(sender)))
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let gauges = gauges.clone();
+    tokio::task::spawn_local(Guard { actor, leash: Some(receiver), child, parent, gauges });
+    (addr, Leash(sender))
 }
 
 /// How often children may be restarted without any progress in between: crashes that bring the

@@ -1,0 +1,110 @@
+//! Everything that happened in a cluster, in order, and questions to it.
+
+use std::sync::{Arc, Mutex};
+
+use raft_actors::{
+    observe::{Observer, Report},
+    raft::{ActorKind, Event, PeerId, RoleKind, Term, Why},
+};
+
+/// Records reports. Clones are the same recording.
+#[derive(Clone, Default)]
+pub struct Recording(Arc<Mutex<Vec<Report>>>);
+
+impl Observer for Recording {
+    fn observe(&mut self, report: &Report) {
+        self.0.lock().unwrap().push(report.clone());
+    }
+}
+
+/// A test that fails leaves its recordings where the variable `RECORDINGS` says.
+impl Drop for Recording {
+    fn drop(&mut self) {
+        if let (true, Ok(folder)) = (std::thread::panicking(), std::env::var("RECORDINGS")) {
+            let name = std::thread::current().name().unwrap_or("test").to_string();
+            drop(std::fs::write(format!("{folder}/{name}.txt"), self.text()));
+        }
+    }
+}
+
+impl Recording {
+    /// Everything so far.
+    pub fn reports(&self) -> Vec<Report> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// Everything since the last call.
+    pub fn take(&self) -> Vec<Report> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    /// Everything so far, one line each.
+    pub fn text(&self) -> String {
+        self.reports().iter().map(|report| format!("{} {report}\n", report.seq)).collect()
+    }
+
+    /// The reports for which something holds.
+    pub fn filter(&self, holds: impl Fn(&Report) -> bool) -> Vec<Report> {
+        self.0.lock().unwrap().iter().filter(|report| holds(report)).cloned().collect()
+    }
+
+    /// How many events there were for which something holds.
+    pub fn count(&self, holds: impl Fn(&Event) -> bool) -> usize {
+        self.0.lock().unwrap().iter().filter(|report| holds(&report.event)).count()
+    }
+
+    /// Whether there was an event for which something holds.
+    pub fn has(&self, holds: impl Fn(&Event) -> bool) -> bool {
+        self.count(holds) > 0
+    }
+
+    /// How many elections were won.
+    pub fn elections(&self) -> usize {
+        self.count(|event| matches!(event, Event::Elected { .. }))
+    }
+
+    /// The highest term that any peer reached.
+    pub fn term(&self) -> Term {
+        self.0.lock().unwrap().iter().map(|report| report.term).max().unwrap_or_default()
+    }
+
+    /// How many crashes of this kind landed, in which role, and how many of them during a sync.
+    pub fn crashes(&self, kind: ActorKind, in_role: Option<RoleKind>) -> (usize, usize) {
+        let crashes = self.filter(|report| {
+            matches!(report.event, Event::Crashed { actor, .. } if actor == kind) && report.role == in_role
+        });
+        let in_sync = |report: &&Report| matches!(report.event, Event::Crashed { during_sync: true, .. });
+        (crashes.len(), crashes.iter().filter(in_sync).count())
+    }
+
+    /// Every crash was one we injected, and its actor came back on that peer, unless the whole peer
+    /// went before it could.
+    pub fn assert_all_recovered(&self) {
+        let reports = self.reports();
+        for (at, report) in reports.iter().enumerate() {
+            let Event::Crashed { actor, why, .. } = report.event else { continue };
+            assert_eq!(why, Why::Injected, "a crash that nobody asked for: {report}");
+            let rest = &reports[at + 1..];
+            let came_back =
+                rest.iter().filter(|later| later.peer == report.peer).any(|later| match later.event {
+                    Event::Recovered { actor: back, .. } => back == actor,
+                    Event::Killed { .. } => true,
+                    _ => false,
+                });
+            assert!(came_back, "never came back: {report}\n{}", self.text());
+        }
+    }
+
+    /// At most one peer was elected in each term (Election Safety, §5.2), and no peer applied more
+    /// than it had synced or out of order (State Machine Safety, §5.4.3).
+    pub fn assert_safe(&self) {
+        let mut leaders = std::collections::BTreeMap::<Term, PeerId>::new();
+        for report in self.reports() {
+            if let Event::Elected { .. } = report.event {
+                let leader = *leaders.entry(report.term).or_insert(report.peer);
+                assert_eq!(leader, report.peer, "two leaders in term {}", report.term);
+            }
+            assert!(!matches!(report.event, Event::Violation { .. }), "{report}");
+        }
+    }
+}
