@@ -1,7 +1,7 @@
 //! A first measure: proposals a second in process, three peers, memory storage, no network.
 //!
-//! `cargo bench --bench propose`; pin it to one core with `taskset -c 0` to compare with others.
-//! *Near*: the clients live on the peers' own thread. *Far*: on a runtime and thread of their own.
+//! `cargo bench --bench propose`; pin it to one core with `taskset -c 0` to compare with others. The
+//! clients live on a runtime and a thread of their own.
 
 use std::{
     sync::{
@@ -14,44 +14,10 @@ use std::{
 use bytes::Bytes;
 use raft_actors::{
     Client, Cluster,
-    machine::{Raw, StateMachine},
-    raft::Position,
-    storage::SnapshotWriter,
+    machine::{Discard, Raw},
 };
 
-/// Counts bytes, and answers with nothing.
-#[derive(Default)]
-struct Sink(u64);
-
-impl StateMachine for Sink {
-    type Command = Raw;
-    type Answer = Raw;
-    type Query = Raw;
-    type Response = Raw;
-
-    fn apply(&mut self, _: Position, command: Raw) -> Raw {
-        self.0 += command.0.len() as u64;
-        Raw::default()
-    }
-
-    fn query(&self, _: Raw) -> Raw {
-        Raw::default()
-    }
-
-    fn snapshot(&self) -> SnapshotWriter {
-        let sum = self.0;
-        Box::new(move |into| into.write_all(&sum.to_le_bytes()))
-    }
-
-    fn restore(&mut self, from: &mut dyn std::io::Read) -> std::io::Result<()> {
-        let mut bytes = [0; 8];
-        from.read_exact(&mut bytes)?;
-        self.0 = u64::from_le_bytes(bytes);
-        Ok(())
-    }
-}
-
-async fn load(client: Client<Sink>, in_flight: usize, seconds: f64) -> f64 {
+async fn load(client: Client<Discard>, in_flight: usize, seconds: f64) -> f64 {
     let done = Arc::new(AtomicU64::new(0));
     let mut tasks = Vec::new();
     for _ in 0..in_flight {
@@ -73,11 +39,11 @@ async fn load(client: Client<Sink>, in_flight: usize, seconds: f64) -> f64 {
 }
 
 fn main() {
-    println!("{:>10} {:>12}", "in flight", "far, ops/s");
+    println!("{:>10} {:>12}", "in flight", "ops/s");
     for in_flight in [1, 64, 1024] {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let rate = tokio::task::LocalSet::new().block_on(&runtime, async {
-            let cluster = Cluster::of(|_| Sink::default()).start().await.expect("a cluster");
+            let cluster = Cluster::of(|_| Discard::default()).start().await.expect("a cluster");
             cluster.wait_for_leader(Duration::from_secs(5)).await.expect("a leader");
             let rate = load(cluster.client(), in_flight, 2.0).await;
             cluster.shutdown().await.expect("a clean run");

@@ -186,8 +186,12 @@ impl<I: Interface> Cluster<I> {
     /// Cuts the power of a peer: no hand-over, no sync, no goodbye. What it had not synced may be
     /// lost. Returns when the last of its actors is gone; its disk stays.
     pub async fn kill(&self, peer: PeerId) {
+        self.end(peer, Why::Injected).await;
+    }
+
+    async fn end(&self, peer: PeerId, why: Why) {
         if let Some(place) = self.inner.places.get(&peer) {
-            place.host.kill(peer).await;
+            place.host.kill(peer, why).await;
         }
     }
 
@@ -209,7 +213,7 @@ impl<I: Interface> Cluster<I> {
         if let Some(place) = self.inner.places.get(&peer) {
             place.seat.note(|| Event::PeerStopped { cause: String::new(), why: Why::Stopped });
         }
-        self.kill(peer).await;
+        self.end(peer, Why::Stopped).await;
     }
 
     /// The disk of a peer: slow it down, make it fail.
@@ -307,7 +311,7 @@ impl<I: Interface> Cluster<I> {
     /// Something had gone wrong that nobody had asked for: see [`Cluster::failures`].
     pub async fn shutdown(self) -> Result<(), ClusterError> {
         for &peer in self.inner.places.keys() {
-            self.kill(peer).await;
+            self.end(peer, Why::Stopped).await;
         }
         let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {

@@ -159,7 +159,7 @@ struct Start {
 /// Cuts the power of a peer. Answered when the last of its actors is gone.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Kill(PeerId);
+struct Kill(PeerId, Why);
 
 struct Running {
     seat: Arc<Seat>,
@@ -218,11 +218,11 @@ impl Handler<Start> for Host {
 impl Handler<Kill> for Host {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, Kill(id): Kill, _: &mut Self::Context) -> ResponseFuture<()> {
+    fn handle(&mut self, Kill(id, why): Kill, _: &mut Self::Context) -> ResponseFuture<()> {
         let Some(running) = self.running.remove(&id) else { return Box::pin(std::future::ready(())) };
         let life = running.seat.life();
         let during_sync = life.gauges.is_syncing();
-        life.witness.note(|| Event::Killed { during_sync, why: Why::Injected });
+        life.witness.note(|| Event::Killed { during_sync, why });
         running.seat.vacate();
         // Dropping the leash ends the peer at its next poll, and its children at theirs: only then
         // is it known what of their last write survives.
@@ -268,7 +268,7 @@ impl HostHandle {
     }
 
     /// Cuts the power of a peer, and waits until the last of its actors is gone.
-    pub async fn kill(&self, peer: PeerId) {
-        let _ = self.0.send(Kill(peer)).await;
+    pub async fn kill(&self, peer: PeerId, why: Why) {
+        let _ = self.0.send(Kill(peer, why)).await;
     }
 }

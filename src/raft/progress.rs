@@ -30,8 +30,9 @@ pub enum Mode {
     Snapshot,
 }
 
-/// A probe is given this many heartbeats before it is taken for lost, then twice as many each time:
-/// an answer that takes longer than a heartbeat interval must find the search where it left it.
+/// A probe is given this many heartbeats before it is taken for lost. If the follower is heard all the
+/// while, its answers may just be slow: the next one is given twice as many, for an answer that takes
+/// longer than that must find the search where it left it.
 const BEATS: u32 = 2;
 const BEATS_MAX: u32 = 16;
 
@@ -73,6 +74,8 @@ pub struct Progress {
     /// Heartbeats since the search last got on, and after how many of them it begins anew.
     beats: u32,
     beats_max: u32,
+    /// Whether the follower answered anything since the search last began.
+    heard: bool,
     batches_max: usize,
     bytes_max: usize,
 }
@@ -91,6 +94,7 @@ impl Progress {
             refused: None,
             beats: 0,
             beats_max: BEATS,
+            heard: false,
             batches_max: config.window_batches_max,
             bytes_max: config.window_bytes_max,
         }
@@ -213,6 +217,7 @@ impl Progress {
 
     /// The follower accepted: the logs match up to here.
     pub fn on_matched(&mut self, index: Index) -> Step {
+        self.heard = true;
         self.matched = self.matched.max(index);
         self.land(self.matched);
         if let Mode::Probe { asked: Some(asked) } = self.mode
@@ -234,6 +239,7 @@ impl Progress {
     /// The follower refused entries behind `prev`. `true`: the leader has to say where to look next.
     /// `false`: an old refusal, of what is known to match by now or of what is being looked into.
     pub fn on_refused(&mut self, prev: Index) -> bool {
+        self.heard = true;
         let is_old = match self.mode {
             Mode::Stream => prev > self.sent.index,
             Mode::Probe { .. } => self.refused.is_some_and(|refused| prev >= refused),
@@ -270,8 +276,11 @@ impl Progress {
                     if self.beats < self.beats_max {
                         return Step::Wait;
                     }
-                    self.beats_max = BEATS_MAX.min(self.beats_max * 2);
+                    if self.heard {
+                        self.beats_max = BEATS_MAX.min(self.beats_max * 2);
+                    }
                 }
+                self.heard = false;
                 self.probe();
                 self.refused = None;
                 self.pulling = true;

@@ -428,6 +428,14 @@ impl Cluster {
         panic!("the cluster does not come to rest");
     }
 
+    /// Delivers in order until nothing is under way but what satisfies `stop`, which stays there.
+    pub fn settle_until(&mut self, stop: impl Fn(&Packet) -> bool) {
+        while let Some(number) = self.wire.iter().position(|flight| !stop(&flight.packet)) {
+            let flight = self.wire.remove(number);
+            self.deliver_all([flight]);
+        }
+    }
+
     /// Takes out of the wire what satisfies `which`, in order.
     pub fn take(&mut self, which: impl Fn(&Flight) -> bool) -> Vec<Flight> {
         let (taken, rest) = std::mem::take(&mut self.wire).into_iter().partition(which);

@@ -10,16 +10,25 @@ use bytes::Bytes;
 use super::*;
 use crate::config::Config;
 
+mod campaigns;
 mod cluster;
-mod election;
+mod elections;
+mod figures;
+mod followers;
+mod leaders;
+mod logs;
 mod machine;
 mod memberships;
+mod progresses;
 mod quorums;
+mod reading;
 mod replicas;
 mod rig;
 mod safety;
 mod settle;
+mod states;
 mod storm;
+mod transfers;
 
 /// A cluster of voters `1..=count`.
 fn voters(count: u64) -> Arc<Membership> {
