@@ -30,12 +30,12 @@ check
 924.000 n2@2 follower Applied first=8 last=8: it is committed
 925.000 n1@2 follower TermChanged from=1: a newer term was seen
 925.000 n1@2 follower Following leader=3: the leader of this term was heard
-1175.000 n1@2 follower Refused prev=8@2 hint=2: the leader's log says otherwise
-1180.000 n1@2 follower Truncated from=6: the leader's log says otherwise
-1180.000 n1@2 follower Appended first=6 last=6@2 bytes=40: the leader sent it
-1180.000 n1@2 follower Appended first=7 last=7@2 bytes=42: the leader sent it
-1180.000 n1@2 follower Appended first=8 last=8@2 bytes=42: the leader sent it
-1180.000 n1@2 follower Committed index=8: the leader committed it
-1184.000 n1@2 follower Applied first=6 last=8: it is committed
+974.000 n1@2 follower Refused prev=8@2 hint=2: the leader's log says otherwise
+981.000 n1@2 follower Truncated from=6: the leader's log says otherwise
+981.000 n1@2 follower Appended first=6 last=6@2 bytes=40: the leader sent it
+981.000 n1@2 follower Appended first=7 last=7@2 bytes=42: the leader sent it
+981.000 n1@2 follower Appended first=8 last=8@2 bytes=42: the leader sent it
+981.000 n1@2 follower Committed index=8: the leader committed it
+985.000 n1@2 follower Applied first=6 last=8: it is committed
 -> 101..103: Lost: it was lost in a change of leaders, and certainly not done: it is safe to try again
 -> all ledgers hold 1..5

@@ -23,7 +23,7 @@ status
 238.000 n1@2 follower TermChanged from=1: a newer term was seen
 238.000 n1@2 follower Voted candidate=3 granted=true: the log is at least as up-to-date as ours
 241.000 n1@2 follower PeerStopped cause=: the peer was stopped
-241.000 n1@2 follower Killed during_sync=false: it was injected
+241.000 n1@2 follower Killed during_sync=false: the peer was stopped
 242.000 n3@2 leader Elected last=6@1: a majority voted for us
 243.000 n2@2 follower Following leader=3: the leader of this term was heard
 -> 4..6: applied, at 4..6

@@ -49,12 +49,12 @@ check
 859.000 n0@0 - FaultEnded rule=cut between=1|2,3: the fault is over
 911.000 n3@2 follower Committed index=7: the leader committed it
 911.000 n3@2 follower Applied first=7 last=7: it is committed
-1210.000 n1@2 follower Refused prev=7@2 hint=7: the log does not reach there
-1214.000 n1@2 follower Refused prev=6@2 hint=2: the leader's log says otherwise
-1221.000 n1@2 follower Truncated from=6: the leader's log says otherwise
-1221.000 n1@2 follower Appended first=6 last=6@2 bytes=40: the leader sent it
-1221.000 n1@2 follower Appended first=7 last=7@2 bytes=42: the leader sent it
-1221.000 n1@2 follower Committed index=7: the leader committed it
-1225.000 n1@2 follower Applied first=6 last=7: it is committed
+912.000 n1@2 follower Refused prev=7@2 hint=7: the log does not reach there
+920.000 n1@2 follower Refused prev=6@2 hint=2: the leader's log says otherwise
+928.000 n1@2 follower Truncated from=6: the leader's log says otherwise
+928.000 n1@2 follower Appended first=6 last=6@2 bytes=40: the leader sent it
+928.000 n1@2 follower Appended first=7 last=7@2 bytes=42: the leader sent it
+928.000 n1@2 follower Committed index=7: the leader committed it
+932.000 n1@2 follower Applied first=6 last=7: it is committed
 -> 100: Lost: it was lost in a change of leaders, and certainly not done: it is safe to try again
 -> all ledgers hold 1..4
