@@ -12,6 +12,7 @@ use crate::config::Config;
 
 mod campaigns;
 mod cluster;
+mod drive;
 mod elections;
 mod figures;
 mod followers;
