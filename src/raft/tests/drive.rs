@@ -76,6 +76,28 @@ impl Cluster {
         assert_eq!(self.dry(id).kind(), RoleKind::Leader);
     }
 
+    /// Makes a peer lead with the votes of these, and waits for nobody else.
+    pub fn elect_among(&mut self, id: u64, friends: &[u64]) {
+        while self.dry(id).kind() != RoleKind::Leader {
+            self.campaign(id);
+            loop {
+                let among =
+                    |flight: &Flight| [flight.from, flight.to].iter().all(|it| friends.contains(&it.0));
+                let Some(number) = self.wire.iter().position(among) else { break };
+                let flight = self.wire.remove(number);
+                self.deliver_all([flight]);
+            }
+        }
+    }
+
+    /// Delivers in order all that is not for this peer.
+    pub fn settle_except(&mut self, id: u64) {
+        while let Some(number) = self.wire.iter().position(|flight| flight.to != PeerId(id)) {
+            let flight = self.wire.remove(number);
+            self.deliver_all([flight]);
+        }
+    }
+
     /// Cuts or heals both directions between two groups.
     pub fn part(&mut self, one: &[u64], other: &[u64]) {
         for (&a, &b) in one.iter().flat_map(|a| other.iter().map(move |b| (a, b))) {
