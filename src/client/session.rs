@@ -271,6 +271,9 @@ impl Driver {
                 Ok(())
             }
             Outcome::SessionExpired | Outcome::Poisoned { .. } => self.way.settle(outcome).map(drop),
+            // It waits for what it has answered before: this is a session of our id that began anew,
+            // after ours was forgotten.
+            Outcome::Gap { expected } if expected < self.lowest => Err(ClientError::SessionExpired),
             Outcome::NotLeader { leader: Some(leader) }
                 if leader != self.target && self.way.learn(Some(leader)) =>
             {
