@@ -3,7 +3,8 @@
 use super::*;
 
 fn recover(records: Vec<Record>, snapshot: Option<(Position, u64)>) -> State {
-    let meta = snapshot.map(|(at, count)| SnapshotMeta { at, membership: voters(count), bytes: 1, checksum: 0 });
+    let meta =
+        snapshot.map(|(at, count)| SnapshotMeta { at, membership: voters(count), bytes: 1, checksum: 0 });
     State::recover(&identity(1, 3, &Config::default()), records, meta.as_ref(), [7; 32]).unwrap()
 }
 
