@@ -288,7 +288,11 @@ impl MachineActor {
             };
             self.answer(index, term, outcome, waiters);
         }
+        let began_a_term = chunk.last.term > self.applied.term;
         self.applied = chunk.last;
+        if began_a_term {
+            self.answer_lost();
+        }
         self.entries_since += entries;
         self.bytes_since += chunk.weight;
         self.parts.gauges.set_applied(self.applied.index);
@@ -318,9 +322,22 @@ impl MachineActor {
                 self.orphans.insert(index, (term, port));
             }
         }
+        self.answer_lost();
         if had_none && !self.orphans.is_empty() {
             let patience = Duration::from_millis(self.parts.identity.config.deadline_ms);
             ctx.notify_later(DropOrphans, patience);
+        }
+    }
+
+    /// An entry of a later term is committed in front of theirs: terms only rise along a log, so no log
+    /// that holds that entry can hold what was proposed in an earlier term behind it (§5.3, §5.4).
+    pub(super) fn answer_lost(&mut self) {
+        for (index, (proposed, port)) in std::mem::take(&mut self.orphans) {
+            if proposed < self.applied.term {
+                port.answer(Outcome::Lost);
+            } else {
+                self.orphans.insert(index, (proposed, port));
+            }
         }
     }
 
