@@ -60,8 +60,10 @@ struct Sending {
     patience_beats: u32,
 }
 
-/// For how many heartbeats a piece of a snapshot is waited for at first.
+/// For how many heartbeats a piece of a snapshot is waited for at first, and at most: a follower that
+/// is back after an hour is not to wait for another one.
 const CHUNK_PATIENCE_BEATS: u32 = 4;
+const CHUNK_PATIENCE_BEATS_MAX: u32 = 64;
 
 /// The replicator actor.
 pub struct Replicator {
@@ -156,7 +158,7 @@ impl Replicator {
         let Some(sending) = &mut self.sending else { return };
         sending.beats += 1;
         if sending.beats >= sending.patience_beats {
-            sending.patience_beats = sending.patience_beats.saturating_mul(2);
+            sending.patience_beats = CHUNK_PATIENCE_BEATS_MAX.min(sending.patience_beats * 2);
             self.send_chunk(ctx);
         }
     }
