@@ -420,8 +420,11 @@ impl Handler<SaveNow> for MachineActor {
     type Result = ();
 
     fn handle(&mut self, SaveNow(port): SaveNow, ctx: &mut Self::Context) {
-        self.savers.push(port);
-        self.save(Why::Requested, ctx);
+        // Of a machine that has applied nothing there is no snapshot: the port, dropped, says so.
+        if self.applied > Position::ZERO {
+            self.savers.push(port);
+            self.save(Why::Requested, ctx);
+        }
         if !self.saving {
             // There is nothing to be saved yet: the port, dropped, says so.
             self.savers.clear();
