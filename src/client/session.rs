@@ -375,7 +375,9 @@ impl Driver {
                 self.unsent = self.unsent.max(self.items.len().saturating_sub(first));
             }
             None if self.stalled_at <= now => {
-                self.patience = self.patience.saturating_mul(2).min(self.way.limits.deadline);
+                // Without a limit: what is sent again too soon is appended again, and a cluster that is
+                // behind falls back further with each repeat.
+                self.patience = self.patience.saturating_mul(2);
                 self.stalled_at = now + self.patience;
                 self.resend(Duration::ZERO, None, self.lowest);
             }
