@@ -75,6 +75,7 @@ async fn story<I: Books>(cluster: Cluster<I>, plan: Plan, witness: Witness) -> F
         working.push(spawn_local(clients::reader(cluster.clone(), client, plan.clone(), desk.clone())));
     }
     Nemesis::new(cluster.clone(), witness.clone(), plan.clone()).rage().await;
+    desk.calm.set(true);
     let mut wrong = Vec::new();
     // A disk may hang a little longer, a peer may be about to start.
     if !cluster.wait_until(HEALED * 3, || witness.is_idle()).await {

@@ -45,6 +45,9 @@ pub struct Book {
 pub struct Desk {
     pub book: Rc<RefCell<Book>>,
     pub stop: Rc<Cell<bool>>,
+    /// Whether the storm is over: then they take their time, so that a cluster of small limits can
+    /// get over what it has been asked for.
+    pub calm: Rc<Cell<bool>>,
 }
 
 impl Desk {
@@ -80,7 +83,7 @@ pub async fn plain<I: Books>(cluster: Cluster<I>, client: u64, plan: Plan, desk:
             desk.know(place);
         }
         desk.book.borrow_mut().plain.push((command, outcome));
-        sleep(ms(rng.random_range(0..=20))).await;
+        sleep(ms(rng.random_range(0..=20) + if desk.calm.get() { 200 } else { 0 })).await;
     }
 }
 
@@ -122,7 +125,8 @@ async fn one_life<I: Books>(session: Session<I>, base: u64, plan: &Plan, desk: &
     let mut under_way: VecDeque<(u64, Ticket<I>)> = VecDeque::new();
     let commands = if rng.random_bool(0.3) { rng.random_range(1..200) } else { u64::MAX };
     for _ in 0..commands {
-        while !desk.stop.get() && under_way.len() < plan.config.session_window.min(40) {
+        let window = if desk.calm.get() { 1 } else { plan.config.session_window.min(40) };
+        while !desk.stop.get() && under_way.len() < window {
             sequence += 1;
             let command = base + sequence;
             let Some(ticket) = desk.ends("submitting", session.submit(&command)).await else { return };

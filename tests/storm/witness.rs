@@ -21,6 +21,7 @@ pub struct Witness(Arc<Mutex<Seen>>);
 /// One peer, as far as events tell.
 #[derive(Default)]
 struct Peer {
+    is_dying: bool,
     commit: Index,
     applied: Index,
     /// The terms of the entries in its log that are known.
@@ -28,6 +29,8 @@ struct Peer {
     /// Whether it has something to write, and the end of its log on its disk.
     dirty: bool,
     durable: Index,
+    /// Its last vote.
+    vote: Option<(Term, PeerId)>,
     /// Who of it fell and is not back.
     fallen: BTreeMap<ActorKind, i64>,
 }
@@ -136,6 +139,10 @@ impl Seen {
     fn check(&mut self, report: &Report, wrong: &mut Vec<String>) {
         let id = report.peer;
         let peer = self.peers.entry(id).or_default();
+        // Its power is cut, and its actors are on their way out.
+        if peer.is_dying && !matches!(report.event, Event::Opened { .. }) {
+            return;
+        }
         match &report.event {
             Event::Elected { last, .. } => {
                 if let Some(other) = self.leaders.insert(report.term, id) {
@@ -159,7 +166,12 @@ impl Seen {
                     wrong.push(format!("what is committed up to {} is truncated", peer.commit));
                 }
             }
-            Event::TermChanged { .. } | Event::Voted { granted: true, .. } => peer.dirty = true,
+            Event::TermChanged { .. } => peer.dirty = true,
+            Event::Voted { candidate, granted: true, .. } => {
+                let vote = Some((report.term, *candidate));
+                peer.dirty |= peer.vote != vote;
+                peer.vote = vote;
+            }
             Event::SyncBegun { .. } => {}
             Event::Synced { durable, .. } => (peer.dirty, peer.durable) = (false, durable.index),
             Event::Committed { index, .. } => {
@@ -210,7 +222,8 @@ impl Seen {
             }
             Event::Crashed { actor, .. } => *peer.fallen.entry(*actor).or_default() += 1,
             Event::Recovered { actor, .. } => *peer.fallen.entry(*actor).or_default() -= 1,
-            Event::Killed { .. } => *peer = Peer::default(),
+            Event::Killed { .. } => *peer = Peer { is_dying: true, ..Peer::default() },
+            Event::Opened { .. } => peer.is_dying = false,
             Event::Violation { .. } | Event::Poisoned { .. } | Event::PeerStopped { .. } => {
                 wrong.push("nobody did that".into());
             }
