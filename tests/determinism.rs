@@ -13,7 +13,7 @@ use raft_actors::{
 };
 
 /// Everything that can happen in one run, in an order that depends on nothing but the seed.
-async fn everything<I: common::load::Books>(cluster: Cluster<I>) -> Vec<u64> {
+async fn everything<I: common::Books>(cluster: Cluster<I>) -> Vec<u64> {
     leader(&cluster).await;
     let load = Load::start(&cluster);
     for actor in
@@ -47,7 +47,7 @@ async fn everything<I: common::load::Books>(cluster: Cluster<I>) -> Vec<u64> {
     agree(&cluster, &told).await
 }
 
-fn run<I: common::load::Books>(builder: Builder<I>, seed: u64) -> Vec<Report> {
+fn run<I: common::Books>(builder: Builder<I>, seed: u64) -> Vec<Report> {
     let recording = Recording::default();
     let mut config = Config::default();
     (config.snapshot_entries, config.trail_entries, config.snapshot_chunk_bytes) = (40, 10, 100);

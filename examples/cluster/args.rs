@@ -19,11 +19,13 @@ Exit code: 0 if all living peers hold the same lines, and all of them; 1 if not;
 
 /// Replicates lines through a Raft cluster in this process, and breaks it on the way.
 ///
-/// Each line of the input, with its newline, is one command. All go in order through one session,
-/// and each peer's machine is the list of the lines it applied. Without --input a thousand lines
-/// are made up, and the leader's role actor panics half-way.
+/// Each line of the input, with its newline, is one command. All go in order through one session, and
+/// each peer's machine is the list of the lines it applied.
+///
+/// Without --input a thousand lines are made up, and unless something else is to break, the leader's
+/// role actor panics half-way.
 #[derive(Parser, Clone, Debug)]
-#[command(name = "cluster", after_help = EXAMPLES, max_term_width = 110)]
+#[command(name = "cluster", verbatim_doc_comment, after_help = EXAMPLES)]
 pub struct Args {
     /// The lines to replicate; `-` is standard input
     #[arg(long, value_name = "FILE")]
@@ -40,11 +42,15 @@ pub struct Args {
     /// Panic the leader's role actor after each K lines
     #[arg(long, value_name = "K", value_parser = in_range(1..=u64::MAX))]
     pub crash_every: Option<u64>,
-    /// Panic an actor after line K: role, replicator, timer, storage or machine, of the leader; or
-    /// follower-role and so on, of a follower (which has no replicators). May be repeated
+    /// Panic an actor after line K; may be repeated
+    ///
+    /// KIND is role, replicator, timer, storage or machine, of the leader; or follower-role and so on,
+    /// of a follower, which has no replicators.
     #[arg(long, value_name = "KIND@K")]
     pub crash: Vec<Crash>,
-    /// Kill a whole peer after each K lines, the leader and the followers in turn, and restart it
+    /// Kill a whole peer after each K lines, and restart it
+    ///
+    /// The leader and each follower in turn. What its disk had not synced is lost.
     #[arg(long, value_name = "K", value_parser = in_range(1..=u64::MAX))]
     pub kill_every: Option<u64>,
     /// Kill N peers half-way, the leader first, and leave them dead

@@ -2,6 +2,8 @@
 //!
 //! Everything happens *after line K was submitted*: not when it is answered, for then a window of
 //! one would be the only one that loses nothing. So a file of N lines sees exactly N / K crashes.
+//! Between two of them something has to be acknowledged: a leader that is always struck down before
+//! it can answer anybody shows nothing but that.
 
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use tokio::{
 
 use super::{
     args::Crash,
+    progress::Progress,
     run::{Failure, Keeps, PATIENCE},
     tally::Tally,
 };
@@ -48,6 +51,9 @@ pub struct Chaos<'a, M: Keeps> {
     cluster: &'a Cluster<M>,
     tally: &'a Tally,
     plan: &'a Plan,
+    progress: &'a Progress,
+    /// How many lines had been acknowledged when something was broken last.
+    acknowledged: u64,
     crashes: u64,
     kills: u64,
     followers: u64,
@@ -62,29 +68,60 @@ impl<'a, M: Keeps> Chaos<'a, M> {
         cluster: &'a Cluster<M>,
         tally: &'a Tally,
         plan: &'a Plan,
+        progress: &'a Progress,
     ) -> (Chaos<'a, M>, mpsc::UnboundedReceiver<Restart>) {
         let (restart, restarts) = mpsc::unbounded_channel();
-        let chaos =
-            Chaos { cluster, tally, plan, crashes: 0, kills: 0, followers: 0, restart, restarted: None };
+        let chaos = Chaos {
+            cluster,
+            tally,
+            plan,
+            progress,
+            acknowledged: 0,
+            crashes: 0,
+            kills: 0,
+            followers: 0,
+            restart,
+            restarted: None,
+        };
         (chaos, restarts)
+    }
+
+    /// Line `number` is about to be submitted. If something breaks behind it, there has to be an
+    /// answer since the last time first; unless that takes so long that the run is about to fail.
+    pub async fn before(&self, number: u64) {
+        if self.breaks_after(number) {
+            let rested = || {
+                let acknowledged = self.progress.acknowledged();
+                acknowledged > self.acknowledged || acknowledged + 1 >= number
+            };
+            self.cluster.wait_until(PATIENCE, rested).await;
+        }
+    }
+
+    fn breaks_after(&self, number: u64) -> bool {
+        let plan = self.plan;
+        is_due(number, plan.crash_every)
+            || is_due(number, plan.kill_every)
+            || plan.crashes.iter().any(|crash| crash.at == number)
     }
 
     /// Line `number` was submitted; 0 is the beginning.
     pub async fn after(&mut self, number: u64) -> Result<(), Failure> {
-        let is_due =
-            |every: Option<u64>| number > 0 && every.is_some_and(|every| number.is_multiple_of(every));
-        if is_due(self.plan.crash_every) {
+        let plan = self.plan;
+        if is_due(number, plan.crash_every) {
             self.crash(ActorKind::Role, false).await?;
         }
-        let plan = self.plan;
         for crash in plan.crashes.iter().filter(|crash| crash.at == number) {
             self.crash(crash.kind, crash.of_follower).await?;
         }
-        if is_due(self.plan.kill_every) {
+        if is_due(number, plan.kill_every) {
             self.kill_next().await?;
         }
-        if self.plan.kill_for_good > 0 && number == self.plan.half {
+        if plan.kill_for_good > 0 && number == plan.half {
             self.kill_for_good().await?;
+        }
+        if self.breaks_after(number) {
+            self.acknowledged = self.progress.acknowledged();
         }
         Ok(())
     }
@@ -181,6 +218,10 @@ impl<'a, M: Keeps> Chaos<'a, M> {
             let _ = restarted.await;
         }
     }
+}
+
+fn is_due(number: u64, every: Option<u64>) -> bool {
+    number > 0 && every.is_some_and(|every| number.is_multiple_of(every))
 }
 
 fn pick(peers: &[PeerId], number: u64) -> Option<PeerId> {

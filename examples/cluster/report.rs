@@ -29,6 +29,7 @@ pub fn print_json(args: &Args, lines: u64, outcome: &Outcome, out: &mut dyn Writ
     let summary = json!({
         "ok": outcome.failure.is_none(),
         "error": outcome.failure.as_ref().map(Failure::to_string),
+        "unasked": outcome.unasked,
         "seed": args.seed,
         "lines": lines,
         "acknowledged": outcome.acknowledged,
@@ -113,26 +114,11 @@ pub fn print_peers(peers: &[PeerReport], out: &mut dyn Write) -> io::Result<()> 
 /// What went wrong, and what to do about it.
 pub fn print_failure(failure: &Failure, outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "cluster: {failure}")?;
-    let (up, all) = (outcome.peers.iter().filter(|peer| peer.status.up).count(), outcome.peers.len());
+    for what in &outcome.unasked {
+        writeln!(out, "  {what}")?;
+    }
     match failure {
-        Failure::NoQuorum { .. } | Failure::NotCaughtUp { .. } => {
-            let majority = all / 2 + 1;
-            writeln!(
-                out,
-                "  {up} of {all} peers are up, and {majority} have to be: {}",
-                names(outcome, true)
-            )?;
-            writeln!(out, "  down: {}", names(outcome, false))?;
-            if up < majority {
-                writeln!(
-                    out,
-                    "  start {} more to go on; what was acknowledged is safe on the disks",
-                    majority - up
-                )
-            } else {
-                writeln!(out, "  a majority is up and makes no progress: --trace FILE says what it does")
-            }
-        }
+        Failure::NoQuorum { .. } | Failure::NotCaughtUp { .. } => print_quorum(outcome, out),
         Failure::Poisoned { .. } => {
             writeln!(out, "  mend the machine and start the peers again: what was acknowledged is safe")
         }
@@ -140,11 +126,26 @@ pub fn print_failure(failure: &Failure, outcome: &Outcome, out: &mut dyn Write) 
     }
 }
 
+fn print_quorum(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
+    let (up, all) = (outcome.peers.iter().filter(|peer| peer.status.up).count(), outcome.peers.len());
+    let majority = all / 2 + 1;
+    writeln!(out, "  {up} of {all} peers are up, and {majority} have to be: {}", names(outcome, true))?;
+    writeln!(out, "  down: {}", names(outcome, false))?;
+    if up < majority {
+        writeln!(out, "  start {} more to go on; what was acknowledged is safe on the disks", majority - up)
+    } else {
+        writeln!(out, "  a majority is up and makes no progress: --trace FILE says what it does")
+    }
+}
+
 fn names(outcome: &Outcome, up: bool) -> String {
     let named = outcome.peers.iter().filter(|peer| peer.status.up == up).map(|peer| {
         let status = &peer.status;
-        let role = status.role.map_or("down", RoleKind::name);
-        format!("peer {} ({role}, term {})", status.peer, status.term)
+        match status.role.map(RoleKind::name) {
+            Some(role) => format!("peer {} ({role}, term {})", status.peer, status.term),
+            None if up => format!("peer {} (recovers, term {})", status.peer, status.term),
+            None => format!("peer {} (last in term {})", status.peer, status.term),
+        }
     });
     let named: Vec<_> = named.collect();
     if named.is_empty() { "none".into() } else { named.join(", ") }

@@ -72,7 +72,10 @@ impl Peer {
     fn taken(&mut self, taking: Taking, held: Result<u64, StorageError>) {
         let Taking { term, leader, meta, reply } = taking;
         match held {
-            Ok(held) if held == meta.bytes => self.deliver(Installed { term, leader, meta, reply }),
+            Ok(held) if held == meta.bytes => {
+                self.parts().gauges.set_snapshot(meta.at.index);
+                self.deliver(Installed { term, leader, meta, reply });
+            }
             Ok(held) => self.answer_chunk(reply, term, Taken::Upto(held)),
             Err(error) => {
                 let what = format!("a piece of the snapshot at {} was not taken: {error}", meta.at);

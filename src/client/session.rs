@@ -313,6 +313,9 @@ impl Driver {
             }
             Outcome::SessionExpired | Outcome::Poisoned { .. } => self.way.settle(outcome).map(drop),
             _ if about != tag(self.round, sequence) => Ok(()),
+            // It waits for what it has answered before: this is a session of our id that began anew,
+            // after ours was forgotten.
+            Outcome::Gap { expected } if expected < self.lowest => Err(ClientError::SessionExpired),
             Outcome::NotLeader { leader: Some(leader) }
                 if leader != self.target && self.way.learn(Some(leader)) =>
             {

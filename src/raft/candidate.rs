@@ -109,7 +109,7 @@ impl Receive<Tick> for Candidate {
 }
 
 impl Receive<PreVote> for Candidate {
-    /// Nobody leads, as far as we know: the logs decide.
+    /// Nobody leads, as far as we know: the logs decide (thesis §9.6, §5.4.1).
     fn receive(&mut self, rpc: PreVote, out: &mut Outbox<Canvass>) -> Next<Self, PreVote> {
         let answer = self.state.answer_canvass(&rpc, false);
         out.reply(rpc.reply, answer);
@@ -118,7 +118,7 @@ impl Receive<PreVote> for Candidate {
 }
 
 impl Receive<RequestVote> for Candidate {
-    /// We voted for ourselves in this term.
+    /// We voted for ourselves in this term (§5.2).
     fn receive(&mut self, rpc: RequestVote, out: &mut Outbox<Canvass>) -> Next<Self, RequestVote> {
         let answer = self.state.answer_candidate(&rpc, false);
         out.reply(rpc.reply, answer);
@@ -144,14 +144,14 @@ impl Receive<AppendEntries> for Candidate {
 }
 
 impl Receive<Installed> for Candidate {
-    /// Only a leader sends snapshots: yields to it.
+    /// Only a leader sends snapshots: yields to it (§5.2, §7).
     fn receive(&mut self, rpc: Installed, _: &mut Outbox<Canvass>) -> Next<Self, Installed> {
         Next::Defer(Self::into_follower, rpc)
     }
 }
 
 impl Receive<TimeoutNow> for Candidate {
-    /// It campaigns already.
+    /// It campaigns already (thesis §3.10).
     fn receive(&mut self, _: TimeoutNow, _: &mut Outbox<Canvass>) -> Next<Self, TimeoutNow> {
         Next::Stay
     }

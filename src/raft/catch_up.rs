@@ -83,7 +83,7 @@ impl Receive<Refused> for Leader {
 impl Receive<Pull> for Leader {
     /// A replicator has room: it gets what comes next, also while entries before that are still
     /// under way, and never again what is known to match. One that does not know where it stands is
-    /// told where to look: behind what is known to match, else at the end of our log.
+    /// told where to look: behind what is known to match, else at the end of our log (§5.3).
     fn receive(&mut self, pull: Pull, out: &mut Outbox<Order>) -> Next<Self, Pull> {
         let (matched, last) = (self.matched(pull.from), self.state.log().last().index);
         match pull.next {

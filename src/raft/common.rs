@@ -10,7 +10,8 @@ use super::{
 };
 
 impl<R: Role> Receive<CatchUp> for R {
-    /// The machine was rebuilt from its last snapshot: it gets everything committed behind it.
+    /// The machine was rebuilt from its last snapshot: it gets everything committed behind it (§5.3,
+    /// §7).
     fn receive(&mut self, request: CatchUp, out: &mut Outbox<R::Errand>) -> Next<Self, CatchUp> {
         let state = self.state();
         let batches = state.log().all(request.from, state.commit());
@@ -31,7 +32,8 @@ impl<R: Role> Receive<Snapshotted> for R {
 }
 
 impl<R: Role> Receive<Health> for R {
-    /// A peer whose machine stands still goes on to vote and to store, and never campaigns.
+    /// A peer whose machine stands still goes on to vote and to store, and never campaigns: a
+    /// leader that can apply nothing can answer nobody (§8).
     fn receive(&mut self, health: Health, _: &mut Outbox<R::Errand>) -> Next<Self, Health> {
         self.state_mut().set_poisoned(health.poisoned);
         Next::Stay
@@ -59,7 +61,7 @@ macro_rules! who_does_not_lead {
             }
 
             impl Receive<Transfer> for $role {
-                /// Only a leader can hand leadership over.
+                /// Only a leader can hand leadership over (thesis §3.10).
                 fn receive(&mut self, transfer: Transfer, out: &mut Outbox<Self::Errand>) -> Next<Self, Transfer> {
                     out.letters.answer_all([transfer.port], &Outcome::NotLeader { leader: self.leader() });
                     Next::Stay

@@ -29,10 +29,13 @@ impl Follower {
     }
 
     /// The first role after a start or a crash. It counts as having just heard a leader: there may
-    /// well be one, and its term is not known to be over.
+    /// well be one, and its term is not known to be over. Only who votes alone waits for nobody.
     pub fn recovered(state: State) -> Follower {
-        let heard_ms = Some(state.now_ms);
-        Follower { heard_ms, ..Follower::new(state) }
+        let now_ms = state.now_ms;
+        let is_alone = state.membership().other_voters(state.id()).next().is_none();
+        let follower = Follower::new(state);
+        let deadline_ms = if is_alone { now_ms } else { follower.deadline_ms };
+        Follower { heard_ms: Some(now_ms), deadline_ms, ..follower }
     }
 
     fn into_pre_candidate(self) -> AnyRole {

@@ -359,7 +359,8 @@ impl Receive<Tick> for Leader {
 }
 
 impl Receive<PreVote> for Leader {
-    /// A leader that hears a quorum is alive; one that does not is about to step down.
+    /// A leader that hears a quorum is alive; one that does not is about to step down
+    /// (thesis §6.2, §9.6).
     fn receive(&mut self, rpc: PreVote, out: &mut Outbox<Order>) -> Next<Self, PreVote> {
         let answer = self.state.answer_canvass(&rpc, true);
         out.reply(rpc.reply, answer);
@@ -368,7 +369,7 @@ impl Receive<PreVote> for Leader {
 }
 
 impl Receive<RequestVote> for Leader {
-    /// We voted for ourselves in this term.
+    /// We voted for ourselves in this term (§5.2).
     fn receive(&mut self, rpc: RequestVote, out: &mut Outbox<Order>) -> Next<Self, RequestVote> {
         let answer = self.state.answer_candidate(&rpc, true);
         out.reply(rpc.reply, answer);
@@ -393,7 +394,7 @@ impl Receive<Installed> for Leader {
 }
 
 impl Receive<TimeoutNow> for Leader {
-    /// It leads already.
+    /// It leads already (thesis §3.10).
     fn receive(&mut self, _: TimeoutNow, _: &mut Outbox<Order>) -> Next<Self, TimeoutNow> {
         Next::Stay
     }
@@ -453,7 +454,7 @@ impl Receive<Matched> for Leader {
 }
 
 impl Receive<Outran> for Leader {
-    /// Never of our term: the rules for all servers have dealt with it.
+    /// Never of our term: the rules for all servers have dealt with it (§5.1).
     fn receive(&mut self, _: Outran, _: &mut Outbox<Order>) -> Next<Self, Outran> {
         Next::Stay
     }

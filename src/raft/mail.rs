@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use super::{
-    event::Why,
+    event::{Event, Why},
     message::*,
     role::{Letters, Role},
     state::State,
@@ -40,7 +40,7 @@ pub trait Mail: Sized + Send + 'static {
     }
 
     /// Refuses it: its term is over, or a leader is alive.
-    fn refuse(self, _state: &State, _letters: &mut Letters) {}
+    fn refuse(self, _state: &mut State, _letters: &mut Letters, _why: Why) {}
 
     /// What it counts for in the limits of a turn, in bytes.
     fn weight(&self) -> usize {
@@ -72,7 +72,7 @@ pub fn settle<R: Role, M: Mail>(role: &mut R, message: M, letters: &mut Letters)
         Claim::Reply(term) => (term, false),
     };
     if message.is_disruptive() && role.holds_on() {
-        message.refuse(role.state(), letters);
+        message.refuse(role.state_mut(), letters, Why::LeaderAlive);
         return Settled::Done;
     }
     match theirs.cmp(&ours) {
@@ -85,7 +85,7 @@ pub fn settle<R: Role, M: Mail>(role: &mut R, message: M, letters: &mut Letters)
         Ordering::Greater => Settled::Newer(theirs, message),
         Ordering::Less => {
             if is_request {
-                message.refuse(role.state(), letters);
+                message.refuse(role.state_mut(), letters, Why::StaleTerm);
             }
             Settled::Done
         }
@@ -122,7 +122,9 @@ impl Mail for RequestVote {
         Some(self.candidate)
     }
 
-    fn refuse(self, state: &State, letters: &mut Letters) {
+    /// A vote that is not given is a vote all the same, and is told like any other.
+    fn refuse(self, state: &mut State, letters: &mut Letters, why: Why) {
+        state.note(|| Event::Voted { candidate: self.candidate, granted: false, why });
         let answer = Voted { from: state.id(), term: state.term(), granted: false };
         letters.replies.push((self.reply, answer).into());
     }
@@ -147,7 +149,7 @@ impl Mail for AppendEntries {
         Some(self.leader)
     }
 
-    fn refuse(self, state: &State, letters: &mut Letters) {
+    fn refuse(self, state: &mut State, letters: &mut Letters, _: Why) {
         let answer = Appended {
             from: state.id(),
             term: state.term(),
@@ -172,7 +174,7 @@ impl Mail for Installed {
         Some(self.leader)
     }
 
-    fn refuse(self, state: &State, letters: &mut Letters) {
+    fn refuse(self, state: &mut State, letters: &mut Letters, _: Why) {
         let answer = ChunkTaken { from: state.id(), term: state.term(), taken: Taken::Failed };
         letters.replies.push((self.reply, answer).into());
     }

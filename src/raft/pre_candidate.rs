@@ -101,7 +101,7 @@ impl Role for PreCandidate {
 }
 
 impl Receive<Tick> for PreCandidate {
-    /// Nobody answered in time: canvasses anew.
+    /// Nobody answered in time: canvasses anew (thesis §9.6).
     fn receive(&mut self, _: Tick, out: &mut Outbox<Canvass>) -> Next<Self, Tick> {
         if self.state.now_ms < self.deadline_ms {
             return Next::Stay;
@@ -116,7 +116,7 @@ impl Receive<Tick> for PreCandidate {
 }
 
 impl Receive<PreVote> for PreCandidate {
-    /// Nobody leads, as far as we know: the logs decide.
+    /// Nobody leads, as far as we know: the logs decide (thesis §9.6, §5.4.1).
     fn receive(&mut self, rpc: PreVote, out: &mut Outbox<Canvass>) -> Next<Self, PreVote> {
         let answer = self.state.answer_canvass(&rpc, false);
         out.reply(rpc.reply, answer);
@@ -125,7 +125,7 @@ impl Receive<PreVote> for PreCandidate {
 }
 
 impl Receive<PreVoted> for PreCandidate {
-    /// Counts who would vote for us in the next term; a majority makes a candidate.
+    /// Counts who would vote for us in the next term; a majority makes a candidate (thesis §9.6).
     fn receive(&mut self, answer: PreVoted, _: &mut Outbox<Canvass>) -> Next<Self, PreVoted> {
         if answer.granted && answer.term == self.state.term().next() {
             self.willing.insert(answer.from);
@@ -144,21 +144,21 @@ impl Receive<RequestVote> for PreCandidate {
 }
 
 impl Receive<AppendEntries> for PreCandidate {
-    /// A leader of our term is alive: yields to it.
+    /// A leader of our term is alive: yields to it (§5.2).
     fn receive(&mut self, rpc: AppendEntries, _: &mut Outbox<Canvass>) -> Next<Self, AppendEntries> {
         Next::Defer(Self::into_follower, rpc)
     }
 }
 
 impl Receive<Installed> for PreCandidate {
-    /// A leader of our term is alive: yields to it.
+    /// A leader of our term is alive: yields to it (§5.2).
     fn receive(&mut self, rpc: Installed, _: &mut Outbox<Canvass>) -> Next<Self, Installed> {
         Next::Defer(Self::into_follower, rpc)
     }
 }
 
 impl Receive<TimeoutNow> for PreCandidate {
-    /// The leader of our term, which we did not hear, hands over to us.
+    /// The leader of our term, which we did not hear, hands over to us (thesis §3.10).
     fn receive(&mut self, _: TimeoutNow, _: &mut Outbox<Canvass>) -> Next<Self, TimeoutNow> {
         if self.state.may_campaign() { Next::Become(Self::into_transferee) } else { Next::Stay }
     }

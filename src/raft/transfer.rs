@@ -93,7 +93,8 @@ impl Leader {
 }
 
 impl Receive<Transfer> for Leader {
-    /// Begins to hand over, to the target or to the healthy voter that is furthest.
+    /// Begins to hand over, to the target or to the healthy voter that is furthest (thesis
+    /// §3.10).
     fn receive(&mut self, transfer: Transfer, out: &mut Outbox<Order>) -> Next<Self, Transfer> {
         let me = self.state.id();
         let target = transfer.target.or_else(|| self.successor());

@@ -1,7 +1,13 @@
 //! The machine of the tests: a list of everything it was told, in order. Nothing that a cluster may
 //! do wrong with commands, such as losing, doubling or reordering them, leaves it unchanged.
 
-use std::io::{self, Read, Write};
+use std::{
+    io::{self, Read, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use actix::{Actor, Context, Handler, MessageResult};
 use raft_actors::{
@@ -11,32 +17,52 @@ use raft_actors::{
     storage::SnapshotWriter,
 };
 
-/// Panics when it is told this number, each time.
+/// Makes a ledger panic, each time, until it is [cured](Cure).
 pub const POISON: u64 = u64::MAX;
 
+/// A ledger's next version, which knows how to deal with poison: it enters it like any other number.
+#[derive(Clone, Default, Debug)]
+pub struct Cure(Arc<AtomicBool>);
+
+impl Cure {
+    /// From now on every ledger that has this cure can take poison.
+    pub fn release(&self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// A list of numbers. A command is answered with its place in the list, from 1; a query with all.
-#[derive(Clone, Default, Debug, PartialEq, Eq)]
-pub struct Ledger(pub Vec<u64>);
+#[derive(Clone, Default, Debug)]
+pub struct Ledger {
+    numbers: Vec<u64>,
+    cure: Cure,
+}
 
 impl Ledger {
+    /// An empty ledger.
+    pub fn with(cure: &Cure) -> Ledger {
+        Ledger { numbers: Vec::new(), cure: cure.clone() }
+    }
+
     fn enter(&mut self, number: u64) -> u64 {
-        assert_ne!(number, POISON, "poison");
-        self.0.push(number);
-        self.0.len() as u64
+        assert!(number != POISON || self.cure.0.load(Relaxed), "poison");
+        self.numbers.push(number);
+        self.numbers.len() as u64
     }
 
     fn view(&self) -> SnapshotWriter {
-        let numbers = self.0.clone();
+        let numbers = self.numbers.clone();
         Box::new(move |into: &mut dyn Write| {
             numbers.iter().try_for_each(|n| into.write_all(&n.to_le_bytes()))
         })
     }
 
-    fn read(from: &mut dyn Read) -> io::Result<Ledger> {
+    fn read(&mut self, from: &mut dyn Read) -> io::Result<()> {
         let mut bytes = Vec::new();
         from.read_to_end(&mut bytes)?;
         let words = bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes")));
-        Ok(Ledger(words.collect()))
+        self.numbers = words.collect();
+        Ok(())
     }
 }
 
@@ -51,7 +77,7 @@ impl StateMachine for Ledger {
     }
 
     fn query(&self, (): ()) -> Vec<u64> {
-        self.0.clone()
+        self.numbers.clone()
     }
 
     fn snapshot(&self) -> SnapshotWriter {
@@ -59,14 +85,20 @@ impl StateMachine for Ledger {
     }
 
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
-        *self = Ledger::read(snapshot)?;
-        Ok(())
+        self.read(snapshot)
     }
 }
 
 /// The same as an actor of the user's own, in the machine's place.
 #[derive(Default, Debug)]
 pub struct LedgerActor(Ledger);
+
+impl LedgerActor {
+    /// An empty ledger.
+    pub fn with(cure: &Cure) -> LedgerActor {
+        LedgerActor(Ledger::with(cure))
+    }
+}
 
 impl Actor for LedgerActor {
     type Context = Context<Self>;
@@ -91,7 +123,7 @@ impl Handler<Question<LedgerActor>> for LedgerActor {
     type Result = Vec<u64>;
 
     fn handle(&mut self, _: Question<LedgerActor>, _: &mut Self::Context) -> Vec<u64> {
-        self.0.0.clone()
+        self.0.numbers.clone()
     }
 }
 
@@ -107,7 +139,6 @@ impl Handler<RestoreFrom> for LedgerActor {
     type Result = io::Result<()>;
 
     fn handle(&mut self, mut from: RestoreFrom, _: &mut Self::Context) -> io::Result<()> {
-        self.0 = Ledger::read(&mut from.0)?;
-        Ok(())
+        self.0.read(&mut from.0)
     }
 }

@@ -9,8 +9,8 @@ pub mod ledger;
 pub mod load;
 pub mod recording;
 
-pub use ledger::{Ledger, LedgerActor};
-pub use load::{Load, agree, propose_all};
+pub use ledger::{Cure, Ledger, LedgerActor, POISON};
+pub use load::{Books, Load, Told, agree, propose_all};
 pub use recording::Recording;
 
 use std::{ops::RangeInclusive, time::Duration};

@@ -175,6 +175,19 @@ fn its_own_vote_counts_only_when_durable() {
     assert!(late.is_empty() && letters.is_empty(), "the requests for votes die with the candidate");
 }
 
+/// Who votes alone has nobody to wait for: its first deadline is now, where others wait for a leader
+/// that may be alive (§5.2).
+#[test]
+fn a_single_peer_waits_for_nobody_after_a_start() {
+    let wait_ms = |peers| {
+        let state = state_of(peers, &Config::default(), (0, None), &[]);
+        let now_ms = state.now_ms;
+        Follower::recovered(state).deadline_ms() - now_ms
+    };
+    assert_eq!(wait_ms(1), 0);
+    assert!(Config::default().election_timeout_ms.contains(&wait_ms(3)));
+}
+
 /// "A cluster of one": it elects itself and commits alone.
 #[test]
 fn a_single_peer_leads_and_commits_alone() {

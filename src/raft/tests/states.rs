@@ -3,7 +3,8 @@
 use super::*;
 
 fn recover(records: Vec<Record>, snapshot: Option<(Position, u64)>) -> State {
-    let meta = snapshot.map(|(at, count)| SnapshotMeta { at, membership: voters(count), bytes: 1 });
+    let meta =
+        snapshot.map(|(at, count)| SnapshotMeta { at, membership: voters(count), bytes: 1, checksum: 0 });
     State::recover(&identity(1, 3, &Config::default()), records, meta.as_ref(), [7; 32]).unwrap()
 }
 
@@ -48,7 +49,7 @@ fn a_truncated_membership_is_out_of_force() {
 #[test]
 fn a_snapshot_brings_its_membership() {
     let mut state = recover(disk(3, (5, None), &[1, 1]), None);
-    let meta = SnapshotMeta { at: Position::new(4, 9), membership: voters(5), bytes: 1 };
+    let meta = SnapshotMeta { at: Position::new(4, 9), membership: voters(5), bytes: 1, checksum: 0 };
     assert!(!state.install(&meta));
     assert_eq!((state.membership(), state.commit()), (&voters(5), Index(9)));
     let state = recover(disk(3, (5, None), &[1, 1]), Some((Position::new(4, 9), 5)));
