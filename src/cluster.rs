@@ -123,11 +123,8 @@ impl<I: Interface> Cluster<I> {
 
     /// Waits until a peer leads, and has committed in its term. `None`: not within `patience`.
     pub async fn wait_for_leader(&self, patience: Duration) -> Option<PeerId> {
-        let settled = || {
-            self.leader().filter(|&leader| {
-                self.status(leader).is_some_and(|status| status.last.index <= status.commit)
-            })
-        };
+        let settled =
+            || self.leader().filter(|&leader| self.status(leader).is_some_and(|status| status.settled));
         self.wait_until(patience, || settled().is_some()).await;
         settled()
     }

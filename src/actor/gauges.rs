@@ -14,6 +14,8 @@ pub struct Gauges {
     last_term: AtomicU64,
     last_index: AtomicU64,
     commit: AtomicU64,
+    /// Whether the last committed entry is of the peer's own term.
+    settled: AtomicBool,
     log_base: AtomicU64,
     violations: AtomicU64,
     /// Written by the machine.
@@ -64,6 +66,9 @@ pub struct PeerStatus {
     pub last: Position,
     /// Its commit index.
     pub commit: Index,
+    /// Whether what it committed last is of its own term. A leader of whom that holds knows everything
+    /// that was ever committed (§8).
+    pub settled: bool,
     /// The last entry its machine has applied.
     pub applied: Index,
     /// The last entry that its latest snapshot covers.
@@ -87,6 +92,7 @@ impl Gauges {
         self.last_term.store(last.term.0, Relaxed);
         self.last_index.store(last.index.0, Relaxed);
         self.commit.store(state.commit().0, Relaxed);
+        self.settled.store(state.log().term_at(state.commit()) == Some(state.term()), Relaxed);
         self.log_base.store(state.log().base().index.0, Relaxed);
         self.violations.swap(state.violations(), Relaxed) < state.violations()
     }
@@ -166,6 +172,7 @@ impl Gauges {
             leader: id(self.leader.load(Relaxed)).map(PeerId),
             last: Position::new(self.last_term.load(Relaxed), self.last_index.load(Relaxed)),
             commit: self.commit(),
+            settled: self.settled.load(Relaxed),
             applied: self.applied(),
             snapshot: self.snapshot(),
             compacted: Index(self.log_base.load(Relaxed)),

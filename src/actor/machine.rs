@@ -434,8 +434,11 @@ impl Handler<SaveNow> for MachineActor {
     type Result = ();
 
     fn handle(&mut self, SaveNow(port): SaveNow, ctx: &mut Self::Context) {
-        self.savers.push(port);
-        self.save(Why::Requested, ctx);
+        // Of a machine that has applied nothing there is no snapshot: the port, dropped, says so.
+        if self.applied > Position::ZERO {
+            self.savers.push(port);
+            self.save(Why::Requested, ctx);
+        }
         if !self.saving {
             // There is nothing to be saved yet: the port, dropped, says so.
             self.savers.clear();
@@ -446,8 +449,15 @@ impl Handler<SaveNow> for MachineActor {
 impl Handler<Resume> for MachineActor {
     type Result = ();
 
-    fn handle(&mut self, _: Resume, _: &mut Self::Context) {
-        self.ask_for_more();
+    /// A snapshot of a leader may have taken the log's place when nobody could say so any more: what
+    /// the log lacks is in it.
+    fn handle(&mut self, _: Resume, ctx: &mut Self::Context) {
+        let latest = self.snapshots.latest();
+        if latest.is_some_and(|meta| meta.at.index > self.applied.index) && !self.fallen {
+            self.restore(ctx);
+        } else {
+            self.ask_for_more();
+        }
     }
 }
 

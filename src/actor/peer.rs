@@ -371,8 +371,8 @@ impl Handler<ChildDown> for Peer {
             ActorKind::Timer => self.timer.as_ref().is_some_and(|kept| kept.number == number),
             _ => false,
         };
-        if !is_present && down.end == End::Stopped {
-            return; // A retired role that has forwarded its last letter.
+        if !is_present && !matches!(down.end, End::Panicked(_)) {
+            return; // It had been replaced already; or is a retired role that forwarded its last letter.
         }
         self.parts.note_crash(&down);
         if !is_present {

@@ -40,22 +40,30 @@ struct Heard(Appended);
 /// The follower answered a piece of a snapshot.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct HeardChunk(ChunkTaken);
+struct HeardChunk {
+    /// The number of the piece.
+    piece: u64,
+    answer: ChunkTaken,
+}
 
 /// A snapshot on its way.
 struct Sending {
     meta: Arc<SnapshotMeta>,
-    /// Where the piece under way begins.
+    /// Where the piece under way begins, and its number: the first answer to it counts, and no second
+    /// one, for each brings on the next piece. A network that doubles messages would double the rest
+    /// of the snapshot each time.
     offset: u64,
-    /// Whether it has been answered, and for how many heartbeats it has not.
-    waiting: bool,
+    piece: u64,
+    /// For how many heartbeats it has not been answered.
     beats: u32,
     /// After how many it is sent again: doubles, for a link may just be slow.
     patience_beats: u32,
 }
 
-/// For how many heartbeats a piece of a snapshot is waited for at first.
+/// For how many heartbeats a piece of a snapshot is waited for at first, and at most: a follower that
+/// is back after an hour is not to wait for another one.
 const CHUNK_PATIENCE_BEATS: u32 = 4;
+const CHUNK_PATIENCE_BEATS_MAX: u32 = 64;
 
 /// The replicator actor.
 pub struct Replicator {
@@ -68,6 +76,8 @@ pub struct Replicator {
     parts: Arc<Parts>,
     progress: Progress,
     sending: Option<Sending>,
+    /// Counts the pieces of all snapshots.
+    pieces: u64,
     /// Where answers come back; made at start, once.
     reply: Option<Reply<Appended>>,
 }
@@ -84,7 +94,19 @@ impl Replicator {
         parts: Arc<Parts>,
     ) -> Replicator {
         let progress = Progress::new(&parts.identity.config);
-        Replicator { leader, term, me, to, link, snapshots, parts, progress, sending: None, reply: None }
+        Replicator {
+            leader,
+            term,
+            me,
+            to,
+            link,
+            snapshots,
+            parts,
+            progress,
+            sending: None,
+            pieces: 0,
+            reply: None,
+        }
     }
 
     fn append(&self, slice: Arc<Slice>) {
@@ -125,8 +147,9 @@ impl Replicator {
         }
         let (to, at, bytes) = (self.to, meta.at, meta.bytes);
         self.parts.witness.note(|| Event::SnapshotSent { to, at, bytes, why: Why::FollowerBehind });
-        self.sending =
-            Some(Sending { meta, offset: 0, waiting: false, beats: 0, patience_beats: CHUNK_PATIENCE_BEATS });
+        self.pieces += 1;
+        let (piece, patience_beats) = (self.pieces, CHUNK_PATIENCE_BEATS);
+        self.sending = Some(Sending { meta, offset: 0, piece, beats: 0, patience_beats });
         self.send_chunk(ctx);
     }
 
@@ -135,7 +158,7 @@ impl Replicator {
         let Some(sending) = &mut self.sending else { return };
         sending.beats += 1;
         if sending.beats >= sending.patience_beats {
-            sending.patience_beats = sending.patience_beats.saturating_mul(2);
+            sending.patience_beats = CHUNK_PATIENCE_BEATS_MAX.min(sending.patience_beats * 2);
             self.send_chunk(ctx);
         }
     }
@@ -143,7 +166,7 @@ impl Replicator {
     /// Sends the piece at the present offset; the first one also asks how much is there already.
     fn send_chunk(&mut self, ctx: &mut Context<Self>) {
         let Some(sending) = &mut self.sending else { return };
-        (sending.waiting, sending.beats) = (true, 0);
+        sending.beats = 0;
         let (at, offset) = (sending.meta.at, sending.offset);
         match self.snapshots.read(at, offset, self.parts.identity.config.snapshot_chunk_bytes) {
             Wait::Now(data) => self.chunk_read(at, offset, data, ctx),
@@ -171,8 +194,8 @@ impl Replicator {
             return self.begin_snapshot(ctx);
         };
         let reply = Reply::new({
-            let addr = ctx.address();
-            move |answer| addr.do_send(HeardChunk(answer))
+            let (addr, piece) = (ctx.address(), sending.piece);
+            move |answer| addr.do_send(HeardChunk { piece, answer })
         });
         let (term, leader, meta) = (self.term, self.me, sending.meta.clone());
         self.link.send(Rpc::InstallSnapshot(InstallSnapshot { term, leader, meta, offset, data, reply }));
@@ -258,14 +281,16 @@ impl Handler<Heard> for Replicator {
 impl Handler<HeardChunk> for Replicator {
     type Result = ();
 
-    fn handle(&mut self, HeardChunk(answer): HeardChunk, ctx: &mut Self::Context) {
+    fn handle(&mut self, HeardChunk { piece, answer }: HeardChunk, ctx: &mut Self::Context) {
         if self.outran(answer.term) {
             return;
         }
         let Some(sending) = &mut self.sending else { return };
         match answer.taken {
-            Taken::Upto(offset) if sending.waiting && offset <= sending.meta.bytes => {
-                (sending.offset, sending.patience_beats) = (offset, CHUNK_PATIENCE_BEATS);
+            Taken::Upto(offset) if piece == sending.piece && offset <= sending.meta.bytes => {
+                self.pieces += 1;
+                (sending.offset, sending.piece) = (offset, self.pieces);
+                sending.patience_beats = CHUNK_PATIENCE_BEATS;
                 self.send_chunk(ctx);
             }
             Taken::Installed(index) if index == sending.meta.at.index => {

@@ -154,14 +154,18 @@ struct Driver {
     /// The number of the first item of the window: the lowest that is not settled.
     lowest: u64,
     items: VecDeque<Item>,
-    /// Where this attempt's outcomes arrive. A new attempt has a new channel, so that the outcomes
-    /// of an old one reach nobody.
+    /// How many items, from the last one back, are to be sent.
+    unsent: usize,
+    /// Where outcomes arrive, with the sequence and the round that they are about.
     outcome: outcomes::UnboundedSender<(u64, Outcome)>,
     outcomes: outcomes::UnboundedReceiver<(u64, Outcome)>,
+    /// How often it has sent again. An answer counts in whichever round it was asked for; a refusal
+    /// of an earlier round is no news.
+    round: u64,
     target: PeerId,
     attempt: usize,
-    /// When everything is sent again, if it is about to be.
-    resend_at: Option<Instant>,
+    /// When commands are sent again, if they are about to be, and from which number on.
+    resend: Option<(Instant, u64)>,
     /// When to try elsewhere, unless something is settled before.
     stalled_at: Instant,
     patience: Duration,
@@ -169,9 +173,23 @@ struct Driver {
 
 /// What happened to a driver.
 enum Next {
-    Submitted(Option<Submitted>),
+    Submitted(Submitted),
     Outcome(u64, Outcome),
     Time,
+    /// The handle is gone, or the last ticket.
+    Left,
+}
+
+/// The tag of a port: the sequence, and above it the round. No session lives for 2^48 commands; that
+/// rounds begin anew after 2^16 can at worst make an old refusal look new, which costs one resend.
+const SEQUENCE_BITS: u32 = 48;
+
+fn tag(round: u64, sequence: u64) -> u64 {
+    round << SEQUENCE_BITS | sequence
+}
+
+fn sequence_of(tag: u64) -> u64 {
+    tag & ((1 << SEQUENCE_BITS) - 1)
 }
 
 impl Driver {
@@ -185,47 +203,64 @@ impl Driver {
             submitted,
             lowest: last + 1,
             items: VecDeque::new(),
+            unsent: 0,
             outcome,
             outcomes,
+            round: 0,
             attempt: 0,
-            resend_at: None,
+            resend: None,
             stalled_at: Instant::now() + patience,
             patience,
         }
     }
 
-    /// Runs until the session handle is gone and nobody waits for an answer any more.
+    /// Runs until the session handle is gone and nobody waits for an answer any more. From then on it
+    /// sends nothing: another may have taken the session up.
     async fn run(mut self) {
-        let mut is_open = true;
-        while is_open || self.items.iter().any(|item| item.answer.is_some()) {
-            match self.next(is_open).await {
-                Next::Submitted(Some(submitted)) => self.take_in(submitted),
-                Next::Submitted(None) => is_open = false,
-                Next::Outcome(sequence, outcome) => {
-                    if let Err(fatal) = self.settle(sequence, outcome) {
+        while self.is_wanted() {
+            self.send();
+            match self.next().await {
+                Next::Submitted(submitted) => self.take_in(submitted),
+                Next::Outcome(tag, outcome) => {
+                    if let Err(fatal) = self.settle(tag, outcome) {
                         return self.give_up(&fatal);
                     }
                 }
                 Next::Time => self.on_time(),
+                Next::Left => {}
             }
         }
     }
 
-    async fn next(&mut self, is_open: bool) -> Next {
+    fn is_wanted(&mut self) -> bool {
+        if !self.submitted.is_closed() {
+            return true;
+        }
+        // Nothing more comes than what is there.
+        while let Ok(submitted) = self.submitted.try_recv() {
+            self.take_in(submitted);
+        }
+        self.items.iter().any(|item| item.answer.as_ref().is_some_and(|answer| !answer.is_closed()))
+    }
+
+    async fn next(&mut self) -> Next {
         let wake_at = self.wake_at();
+        let is_open = !self.submitted.is_closed();
         tokio::select! {
             // In this order, always: simulations repeat themselves.
             biased;
+            () = left(&mut self.items), if !is_open => Next::Left,
             outcome = next_outcome(&mut self.outcomes) => outcome,
-            submitted = self.submitted.recv(), if is_open => Next::Submitted(submitted),
-            () = sleep_until(wake_at), if !self.items.is_empty() => Next::Time,
+            submitted = self.submitted.recv(), if is_open => submitted.map_or(Next::Left, Next::Submitted),
+            () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => Next::Time,
         }
     }
 
-    fn wake_at(&self) -> Instant {
+    fn wake_at(&self) -> Option<Instant> {
+        self.items.front()?;
         let deadlines = self.items.iter().filter(|item| item.answer.is_some()).map(|item| item.deadline);
-        let resend_at = self.resend_at.unwrap_or(self.stalled_at);
-        deadlines.take(1).fold(resend_at, Instant::min)
+        let resend_at = self.resend.map_or(self.stalled_at, |(at, _)| at);
+        Some(deadlines.take(1).fold(resend_at, Instant::min))
     }
 
     fn take_in(&mut self, submitted: Submitted) {
@@ -240,23 +275,29 @@ impl Driver {
             settled: false,
             _place: submitted.place,
         });
-        if self.resend_at.is_none() {
-            self.send(self.items.len() - 1);
+        self.unsent += 1;
+    }
+
+    /// Sends what is to be sent, unless there is a pause before.
+    fn send(&mut self) {
+        if self.resend.is_none() {
+            let first = self.items.len().saturating_sub(std::mem::take(&mut self.unsent));
+            self.items.range(first..).zip(first..).for_each(|(item, number)| self.send_one(item, number));
         }
     }
 
-    fn send(&self, number: usize) {
-        let Some(item) = self.items.get(number) else { return };
+    fn send_one(&self, item: &Item, number: usize) {
         let sequence = self.lowest + number as u64;
         let mut bytes = Vec::with_capacity(envelope::OVERHEAD_BYTES_MAX + item.command.len());
         envelope::put_in_session(self.session, sequence, self.lowest, &mut bytes);
         bytes.extend_from_slice(&item.command);
-        let port = Port::tagged(sequence, self.outcome.clone());
+        let port = Port::tagged(tag(self.round, sequence), self.outcome.clone());
         self.way.endpoint.propose(self.target, Bytes::from(bytes), port);
     }
 
     /// What became of one command. `Err`: of all of them, for good.
-    fn settle(&mut self, sequence: u64, outcome: Outcome) -> Result<(), ClientError> {
+    fn settle(&mut self, about: u64, outcome: Outcome) -> Result<(), ClientError> {
+        let sequence = sequence_of(about);
         let Some(number) = sequence.checked_sub(self.lowest).map(|number| number as usize) else {
             return Ok(());
         };
@@ -271,26 +312,28 @@ impl Driver {
                 Ok(())
             }
             Outcome::SessionExpired | Outcome::Poisoned { .. } => self.way.settle(outcome).map(drop),
+            _ if about != tag(self.round, sequence) => Ok(()),
             // It waits for what it has answered before: this is a session of our id that began anew,
             // after ours was forgotten.
             Outcome::Gap { expected } if expected < self.lowest => Err(ClientError::SessionExpired),
             Outcome::NotLeader { leader: Some(leader) }
                 if leader != self.target && self.way.learn(Some(leader)) =>
             {
-                self.resend(Duration::ZERO, Some(leader));
+                self.resend(Duration::ZERO, Some(leader), self.lowest);
                 Ok(())
             }
-            Outcome::NotLeader { .. } => {
-                self.resend(PAUSE, None);
+            // The peer leads, and has more to do than it takes. What was sent before is under way.
+            Outcome::Busy => {
+                self.resend(PAUSE, Some(self.target), sequence);
                 Ok(())
             }
-            // The peer leads, and has more to do than it takes, or lost one on the way.
-            Outcome::Busy | Outcome::Gap { .. } => {
-                self.resend(PAUSE, Some(self.target));
+            // One got lost on the way.
+            Outcome::Gap { .. } => {
+                self.resend(PAUSE, Some(self.target), self.lowest);
                 Ok(())
             }
-            Outcome::Lost | Outcome::Unknown => {
-                self.resend(PAUSE, None);
+            Outcome::NotLeader { .. } | Outcome::Lost | Outcome::Unknown => {
+                self.resend(PAUSE, None, self.lowest);
                 Ok(())
             }
         }
@@ -306,9 +349,9 @@ impl Driver {
         self.stalled_at = Instant::now() + self.patience;
     }
 
-    /// Everything is to be sent again, after a pause, to this peer or to the next.
-    fn resend(&mut self, pause: Duration, to: Option<PeerId>) {
-        if self.resend_at.is_some() {
+    /// Everything `from` a number on is to be sent again, after a pause, to this peer or to the next.
+    fn resend(&mut self, pause: Duration, to: Option<PeerId>, from: u64) {
+        if self.resend.is_some() {
             return;
         }
         match to {
@@ -319,8 +362,8 @@ impl Driver {
                 self.target = self.way.target(self.attempt);
             }
         }
-        (self.outcome, self.outcomes) = outcomes::unbounded();
-        self.resend_at = Some(Instant::now() + pause);
+        self.round += 1;
+        self.resend = Some((Instant::now() + pause, from));
     }
 
     fn on_time(&mut self) {
@@ -328,15 +371,18 @@ impl Driver {
         for item in self.items.iter_mut().take_while(|item| item.deadline <= now) {
             item.answer.take().into_iter().for_each(|answer| drop(answer.send(Err(ClientError::Unknown))));
         }
-        match self.resend_at {
-            Some(resend_at) if resend_at <= now => {
-                self.resend_at = None;
-                (0..self.items.len()).for_each(|number| self.send(number));
+        match self.resend {
+            Some((resend_at, from)) if resend_at <= now => {
+                self.resend = None;
+                let first = from.saturating_sub(self.lowest) as usize;
+                self.unsent = self.unsent.max(self.items.len().saturating_sub(first));
             }
             None if self.stalled_at <= now => {
-                self.patience = self.patience.saturating_mul(2).min(self.way.limits.deadline);
+                // Without a limit: what is sent again too soon is appended again, and a cluster that is
+                // behind falls back further with each repeat.
+                self.patience = self.patience.saturating_mul(2);
                 self.stalled_at = now + self.patience;
-                self.resend(Duration::ZERO, None);
+                self.resend(Duration::ZERO, None, self.lowest);
             }
             _ => {}
         }
@@ -352,8 +398,15 @@ impl Driver {
 
 async fn next_outcome(outcomes: &mut outcomes::UnboundedReceiver<(u64, Outcome)>) -> Next {
     match std::future::poll_fn(|cx| futures_core::Stream::poll_next(Pin::new(&mut *outcomes), cx)).await {
-        Some((sequence, outcome)) => Next::Outcome(sequence, outcome),
+        Some((tag, outcome)) => Next::Outcome(tag, outcome),
         // The driver holds a sender itself.
         None => std::future::pending().await,
+    }
+}
+
+/// Ends when nobody waits for any of these any more.
+async fn left(items: &mut VecDeque<Item>) {
+    for answer in items.iter_mut().filter_map(|item| item.answer.as_mut()) {
+        answer.closed().await;
     }
 }
