@@ -54,14 +54,12 @@ impl Observer for Story {
                 format!("peer {peer}{role} loses its {actor} actor: it panics{sync}")
             }
             Event::Recovered { actor, .. } => {
-                let ms = report.at_us.saturating_sub(self.fell_us) as f64 / 1000.0;
+                let us = report.at_us.saturating_sub(self.fell_us);
                 let how = match actor {
-                    ActorKind::Role => " as a follower, from what its disk holds",
+                    ActorKind::Role => ", as a follower, from what its disk holds",
                     _ => "",
                 };
-                format!("peer {peer} has its {actor} actor back, {ms:.1} ms later,{how}")
-                    .trim_end_matches(',')
-                    .into()
+                format!("peer {peer} has its {actor} actor back {us} µs later{how}")
             }
             Event::TailLost { records, kept, .. } => {
                 format!("peer {peer} finds {kept} of {records} records that it was writing")
