@@ -16,6 +16,15 @@ use super::{
     *,
 };
 
+/// What a machine had applied.
+pub type Content = Arc<Vec<(Position, Command)>>;
+
+/// A snapshot: what it covers, and what it holds.
+pub type Snapshot = (Arc<SnapshotMeta>, Content);
+
+/// Which client was told what.
+type Heard = (u64, Outcome);
+
 /// The address of one role of one incarnation of a peer.
 pub type Office = (u64, u64);
 
@@ -35,7 +44,7 @@ pub enum Packet {
     PreVote { term: Term, last: Position },
     RequestVote { term: Term, last: Position, transfer: bool },
     Append { term: Term, slice: Arc<Slice>, replica: u64 },
-    Install { term: Term, meta: Arc<SnapshotMeta>, content: Arc<Vec<(Position, Command)>>, replica: u64 },
+    Install { term: Term, meta: Arc<SnapshotMeta>, content: Content, replica: u64 },
     TimeoutNow { term: Term },
     PreVoted(PreVoted),
     Voted(Voted),
@@ -63,7 +72,7 @@ pub struct Peer {
     /// What its replicators told it meanwhile.
     pub mailbox: Vec<(u64, Told)>,
     /// Its latest snapshot: durable, and what it holds.
-    pub snapshot: Option<(Arc<SnapshotMeta>, Arc<Vec<(Position, Command)>>)>,
+    pub snapshot: Option<Snapshot>,
     pub machine: Machine,
     pub incarnation: u64,
     pub replicas: BTreeMap<PeerId, Replica>,
@@ -81,7 +90,7 @@ pub struct Cluster {
     pub cut: BTreeSet<(PeerId, PeerId)>,
     pub safety: Safety,
     post: Arc<Mutex<Vec<Flight>>>,
-    pub(super) home: (mpsc::UnboundedSender<(u64, Outcome)>, mpsc::UnboundedReceiver<(u64, Outcome)>),
+    pub(super) home: (mpsc::UnboundedSender<Heard>, mpsc::UnboundedReceiver<Heard>),
     pub(super) outcomes: BTreeMap<u64, Outcome>,
     pub(super) clients: u64,
     /// How often each event happened.
@@ -390,12 +399,7 @@ impl Cluster {
     }
 
     /// The store of a peer takes a whole snapshot in, before its role hears of it.
-    fn store_snapshot(
-        &mut self,
-        id: PeerId,
-        meta: &Arc<SnapshotMeta>,
-        content: Arc<Vec<(Position, Command)>>,
-    ) {
+    fn store_snapshot(&mut self, id: PeerId, meta: &Arc<SnapshotMeta>, content: Content) {
         let peer = self.peers.get_mut(&id).unwrap();
         if peer.snapshot.as_ref().is_none_or(|(ours, _)| ours.at.index < meta.at.index) {
             peer.snapshot = Some((meta.clone(), content));
@@ -415,10 +419,7 @@ impl Cluster {
     }
 }
 
-fn snapshot_content(
-    snapshot: &Option<(Arc<SnapshotMeta>, Arc<Vec<(Position, Command)>>)>,
-    at: Position,
-) -> Vec<(Position, Command)> {
+fn snapshot_content(snapshot: &Option<Snapshot>, at: Position) -> Vec<(Position, Command)> {
     let (meta, content) = snapshot.as_ref().expect("a restored snapshot is stored");
     // The store may have moved on to a later one: its beginning is the same.
     assert!(meta.at.index >= at.index);

@@ -43,16 +43,16 @@ fn a_newer_request_deposes_every_role() {
 /// The same for replies (§5.1); whoever comes after has not asked and does not get it.
 #[test]
 fn a_newer_reply_deposes_who_asked() {
-    let denied = |dry: &mut Dry| {
-        dry.answer(dry.tenure(), PreVoted { from: PeerId(2), term: Term(9), granted: false });
-    };
-    let refused = |dry: &mut Dry| {
-        dry.answer(dry.tenure(), Voted { from: PeerId(2), term: Term(9), granted: false });
-    };
-    let outran = |dry: &mut Dry| dry.answer(dry.tenure(), Outran { term: Term(9) });
-    let cases: [(RoleKind, &dyn Fn(&mut Dry)); 3] =
-        [(RoleKind::PreCandidate, &denied), (RoleKind::Candidate, &refused), (RoleKind::Leader, &outran)];
-    for (role, hear) in cases {
+    for role in [RoleKind::PreCandidate, RoleKind::Candidate, RoleKind::Leader] {
+        let hear = |dry: &mut Dry| match role {
+            RoleKind::PreCandidate => {
+                dry.answer(dry.tenure(), PreVoted { from: PeerId(2), term: Term(9), granted: false });
+            }
+            RoleKind::Candidate => {
+                dry.answer(dry.tenure(), Voted { from: PeerId(2), term: Term(9), granted: false });
+            }
+            _ => dry.answer(dry.tenure(), Outran { term: Term(9) }),
+        };
         let mut dry = peer(role, 5, &[]);
         hear(&mut dry);
         let turn = end(&mut dry);
@@ -206,7 +206,7 @@ fn letters_outlive_a_role_and_errands_do_not() {
 fn canvass_later(dry: &mut Dry) -> Arc<std::sync::Mutex<Option<PreVoted>>> {
     let answer = Arc::new(std::sync::Mutex::new(None));
     let slot = answer.clone();
-    let reply = Reply::new(move |answer| drop(slot.lock().unwrap().replace(answer)));
+    let reply = Reply::new(move |answer| *slot.lock().unwrap() = Some(answer));
     dry.deliver(PreVote { term: Term(6), candidate: PeerId(2), last: at(9, 9), reply });
     answer
 }
