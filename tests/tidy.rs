@@ -240,16 +240,22 @@ fn each_rule_cites_its_section() {
     let mut complaints = Vec::new();
     let mut rules = 0;
     for source in sources().iter().filter(|source| source.room == "raft" && !source.code.is_empty()) {
-        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(&source.path)).unwrap();
+        let text =
+            fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(&source.path)).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         for (number, line) in lines.iter().enumerate() {
             if !line.trim_start().starts_with("fn receive(") || line.trim_end().ends_with(';') {
                 continue;
             }
             rules += 1;
-            let documentation = lines[..number].iter().rev().take_while(|line| line.trim_start().starts_with("///"));
+            let documentation =
+                lines[..number].iter().rev().take_while(|line| line.trim_start().starts_with("///"));
             if !documentation.into_iter().any(|line| line.contains('§') || line.contains("Figure")) {
-                complaints.push(format!("{}:{}: a rule that cites nothing", source.path.display(), number + 1));
+                complaints.push(format!(
+                    "{}:{}: a rule that cites nothing",
+                    source.path.display(),
+                    number + 1
+                ));
             }
         }
     }
