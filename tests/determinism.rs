@@ -1,5 +1,6 @@
 //! The same seed gives the same run, event by event and field by field: crashes, kills, faults,
 //! sessions, snapshots and all. A run that can be repeated can be understood.
+#![cfg(feature = "serde")]
 
 mod common;
 

@@ -6,8 +6,11 @@
 //! A script is made of blocks: commands, `---`, and what happened. The commands are listed in
 //! [`runner`]. Lines are [`Report`](raft_actors::observe::Report)s as they print: the time in
 //! milliseconds, the peer, its term and role, the event and why it happened.
+#![cfg(feature = "serde")]
 
 mod common;
+#[path = "stories/groups.rs"]
+mod groups;
 #[path = "stories/runner.rs"]
 mod runner;
 #[path = "stories/stage.rs"]

@@ -1,4 +1,4 @@
-//! Reads a story's commands, hands them to the [`Stage`] and shows what happened.
+//! Reads a story's commands, hands them to the [stage] and shows what happened.
 //!
 //! goldenscript calls one command after another; a simulation is one call that runs from beginning to
 //! end. So the stage has a thread of its own, on which the simulation waits for the next command: its
@@ -7,7 +7,7 @@
 //! | command | what it does |
 //! |---|---|
 //! | `start peers=3 seed=1 [latency=2] [sync=3] [machine=actor] [election=150..300] ...` | starts a cluster; every other key is a field of [`Config`](raft_actors::Config), and `allow-failures` lets actors fall by themselves |
-//! | `show roles log ...` | which groups of events are shown from now on: see [`Group`] |
+//! | `show roles log ...` | which groups of events are shown from now on: see [`Group`](crate::groups::Group) |
 //! | `run 500ms` | lets time pass |
 //! | `elect` | waits until somebody leads and has committed in its term |
 //! | `settle` | waits until all peers that are up have applied everything |
@@ -44,10 +44,13 @@ pub type Answer = Result<String, String>;
 /// A command on its way to the stage, and the way back.
 pub type Cue = (Command, mpsc::Sender<Answer>);
 
+/// A running simulation: where its cues go, and how it ends.
+type Running = (mpsc::Sender<Cue>, JoinHandle<Result<(), String>>);
+
 /// Runs one story.
 #[derive(Default)]
 pub struct Runner {
-    stage: Option<(mpsc::Sender<Cue>, JoinHandle<Result<(), String>>)>,
+    stage: Option<Running>,
 }
 
 impl goldenscript::Runner for Runner {

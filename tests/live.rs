@@ -1,0 +1,159 @@
+//! Live clusters, on real clocks and threads: the same books agree as in simulations. What a run does
+//! here depends on the machine, so these tests ask for what must hold in any run, and wait for events
+//! and never for times.
+#![cfg(feature = "serde")]
+
+mod common;
+
+use common::{Ledger, LedgerActor, Load, Recording, agree, catches_up, follower, leader};
+use raft_actors::{
+    Cluster, Config,
+    cluster::Crash,
+    raft::{ActorKind, Event, RoleKind},
+};
+
+/// Every actor of the leader and of a follower falls in turn, under load.
+async fn falls_and_heals<I: common::Books>(cluster: Cluster<I>, recording: Recording) {
+    leader(&cluster).await;
+    let load = Load::start(&cluster);
+    for actor in
+        [ActorKind::Machine, ActorKind::Timer, ActorKind::Replicator, ActorKind::Storage, ActorKind::Role]
+    {
+        load.more(&cluster, 50).await;
+        cluster.crash_with(follower(&cluster).await, actor, Crash::Stop);
+        cluster.crash(leader(&cluster).await, actor);
+    }
+    load.more(&cluster, 50).await;
+    agree(&cluster, &load.stop().await).await;
+    cluster.shutdown().await.unwrap();
+    recording.assert_all_recovered();
+    assert!(recording.has(|event| matches!(event, Event::Crashed { actor: ActorKind::Role, .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_falls_on_one_thread() {
+    let recording = Recording::default();
+    let cluster = Cluster::of(|_| Ledger::default()).observe(recording.clone()).start().await.unwrap();
+    falls_and_heals(cluster, recording).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_falls_on_a_thread_for_each_peer() {
+    let recording = Recording::default();
+    let cluster = Cluster::of(|_| Ledger::default()).thread_per_peer(true).sync_ms(0..=2).latency_ms(0..=2);
+    let cluster = cluster.observe(recording.clone()).start().await.unwrap();
+    falls_and_heals(cluster, recording).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_falls_with_a_machine_that_is_an_actor() {
+    let recording = Recording::default();
+    let mut config = Config::default();
+    (config.snapshot_entries, config.trail_entries) = (40, 10);
+    let cluster = Cluster::of_actors(|_| LedgerActor::default()).config(config).thread_per_peer(true);
+    let cluster = cluster.observe(recording.clone()).start().await.unwrap();
+    falls_and_heals(cluster, recording).await;
+}
+
+/// One peer alone, on the caller's small runtime.
+#[tokio::test]
+async fn one_peer_alone_is_a_cluster() {
+    let cluster = Cluster::of(|_| Ledger::default()).peers(1).start().await.unwrap();
+    let told = common::propose_all(&cluster, 1..=20).await;
+    assert_eq!(agree(&cluster, &told).await, (1..=20).collect::<Vec<_>>());
+    cluster.shutdown().await.unwrap();
+}
+
+/// Nine peers on nine threads lose their power in turn, are cut off, and come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn nine_peers_are_killed_and_cut_off() {
+    let cluster = Cluster::of(|_| Ledger::default()).peers(9).thread_per_peer(true).start().await.unwrap();
+    leader(&cluster).await;
+    let load = Load::start(&cluster);
+    for _ in 0..2 {
+        load.more(&cluster, 20).await;
+        let victims = [leader(&cluster).await, follower(&cluster).await];
+        for victim in victims {
+            cluster.kill(victim).await;
+        }
+        load.more(&cluster, 20).await;
+        for victim in victims {
+            cluster.restart(victim).await;
+            catches_up(&cluster, victim).await;
+        }
+    }
+    let old = leader(&cluster).await;
+    let cut = cluster.isolate(old);
+    let deposed = || cluster.leader().is_some_and(|leader| leader != old);
+    assert!(cluster.wait_until(common::PATIENCE, deposed).await);
+    cut.heal();
+    load.more(&cluster, 20).await;
+    agree(&cluster, &load.stop().await).await;
+    cluster.shutdown().await.unwrap();
+}
+
+/// Handles are for any thread, and work under a runtime that is not theirs.
+#[test]
+fn handles_are_for_any_thread() {
+    fn is_free<T: Clone + Send + Sync>(it: T) -> T {
+        it
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let cluster = is_free(runtime.block_on(Cluster::of(|_| Ledger::default()).start()).unwrap());
+    let client = is_free(cluster.client());
+    let threads: Vec<_> = (0..4u64)
+        .map(|thread| {
+            let (client, handle) = (client.clone(), runtime.handle().clone());
+            std::thread::spawn(move || {
+                handle.block_on(async {
+                    for number in 0..25 {
+                        client.propose(&(thread * 100 + number)).await.unwrap();
+                    }
+                });
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    let mut ledger = runtime.block_on(client.query(&())).unwrap();
+    ledger.sort_unstable();
+    assert_eq!(ledger.len(), 100);
+    ledger.dedup();
+    assert_eq!(ledger.len(), 100, "each once");
+    runtime.block_on(cluster.shutdown()).unwrap();
+}
+
+/// A simulation needs a thread without a runtime, and says so; limits are checked before anything runs.
+#[tokio::test]
+async fn what_can_not_be_started_is_said() {
+    use raft_actors::error::ClusterError;
+    let cluster = || Cluster::of(|_| Ledger::default());
+    let inside = cluster().simulate(1, async |_| ());
+    assert!(matches!(inside, Err(ClusterError::InsideRuntime)));
+    for peers in [0, 10] {
+        assert!(matches!(cluster().peers(peers).start().await, Err(ClusterError::Peers(_))));
+    }
+    let mut config = Config::default();
+    config.heartbeat_ms = 200;
+    assert!(matches!(cluster().config(config).start().await, Err(ClusterError::Config(_))));
+}
+
+/// Events come as a stream, and the last role that a peer published is its status.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_come_as_a_stream() {
+    let cluster = Cluster::of(|_| Ledger::default()).start().await.unwrap();
+    let mut events = cluster.events();
+    let old = leader(&cluster).await;
+    cluster.crash(old, ActorKind::Role);
+    let mut seen = Vec::new();
+    while let Some(report) = events.recv().await {
+        seen.push(report.event.name());
+        if report.peer == old && matches!(report.event, Event::Recovered { .. }) {
+            assert_eq!(report.role, Some(RoleKind::Follower));
+            break;
+        }
+    }
+    assert!(seen.contains(&"Crashed"));
+    cluster.shutdown().await.unwrap();
+}
