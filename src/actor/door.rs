@@ -1,9 +1,10 @@
 //! The door in front of a peer: bounded, coalescing, never waiting.
 //!
-//! Clients push command and port into an inbox; only the first rings, and the peer takes everything
-//! that is there at one go. That is the batching of concurrent clients, the bounded admission that
-//! mailboxes do not have, and the guard against floods, in one small place. It holds the only lock
-//! on the way of a proposal: around mail, not around state.
+//! Clients push command and port into an inbox; only the first rings, and the present role takes
+//! everything that is there at one go, once it hears the bell: while it writes they wait outside. That
+//! is the batching of concurrent clients, the bounded admission that mailboxes do not have, and the
+//! guard against floods, in one small place. It holds the only lock on the way of a proposal: around
+//! mail, not around state.
 
 use std::{
     mem,

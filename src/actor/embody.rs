@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What an actor must know of a role beyond its rules: how its errands are run.
-pub trait Embody: Role + Receive<Tick> {
+pub trait Embody: Role + Receive<Tick> + Receive<Propose> + Receive<ReadIndex> {
     /// The actors that run errands for this role, and end with it.
     type Crew: Default + Unpin + 'static;
 

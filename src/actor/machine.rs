@@ -17,7 +17,6 @@ use std::{
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 use super::{
     custom::{Engine, Ran, Soon},
@@ -160,37 +159,55 @@ impl MachineActor {
 
     // Apply: plan, run, complete.
 
-    fn apply(&mut self, batches: SmallVec<[Batch; 2]>, waiting: Vec<Waiting>, ctx: &mut Context<Self>) {
-        let mut waiters = Waiters::new(waiting);
-        let stop = self.poisoned.unwrap_or(Index(u64::MAX));
-        let next = self.applied.index.next();
-        let reachable = batches.first().is_some_and(|batch| batch.first() <= next) && next < stop;
-        // Behind a gap nothing is even planned: a plan is a promise to the sessions.
-        match reachable.then(|| self.plan(&batches, stop)).flatten() {
-            Some((chunk, jobs)) => {
-                let rest = batches
-                    .iter()
-                    .filter_map(|batch| batch.within(chunk.last.index.next(), batch.last().index));
-                let rest = rest.collect();
-                self.run(chunk, jobs, waiters, rest, ctx);
-            }
-            None => {
-                // Nothing to do yet, or ever: who waits is told when the entry comes.
-                while waiters.take(self.applied.index).is_some() {}
-                self.adopt(waiters.rest(), ctx);
+    /// Applies as much of these entries as can be. Chunk by chunk, in a loop and not one within the
+    /// other: a log that is read back after many changes of leaders has very many of them.
+    fn apply(&mut self, mut batches: VecDeque<Batch>, mut waiters: Waiters, ctx: &mut Context<Self>) {
+        while let Some((chunk, jobs)) = self.next_chunk(&mut batches) {
+            let gauges = self.parts.gauges.clone();
+            match self.engine.run(jobs, |first, last| gauges.set_applying(Some((first, last)))) {
+                Soon::Now(Some(ran)) => self.complete(chunk, ran, &mut waiters, ctx),
+                Soon::Now(None) => return self.fallen = true,
+                Soon::Later(ran) => {
+                    return ctx.wait(ran.into_actor(self).map(move |ran, actor, ctx| match ran {
+                        Some(ran) => {
+                            actor.complete(chunk, ran, &mut waiters, ctx);
+                            // What had to wait for its turn: before anything that came later.
+                            actor.apply(batches, waiters, ctx);
+                        }
+                        None => actor.fallen = true,
+                    }));
+                }
             }
         }
+        // Nothing to do any more, yet, or ever: who waits is told when the entry comes.
+        while waiters.take(self.applied.index).is_some() {}
+        self.adopt(waiters.rest(), ctx);
+    }
+
+    /// Lets go of what is applied, and plans what comes next.
+    fn next_chunk(&mut self, batches: &mut VecDeque<Batch>) -> Option<(Chunk, Vec<(Position, Bytes)>)> {
+        let next = self.applied.index.next();
+        while batches.front().is_some_and(|batch| batch.last().index < next) {
+            batches.pop_front();
+        }
+        let front = batches.front_mut()?;
+        let stop = self.poisoned.unwrap_or(Index(u64::MAX));
+        if front.first() > next || next >= stop {
+            // Behind a gap nothing is even planned: a plan is a promise to the sessions.
+            return None;
+        }
+        if let Some(rest) = front.within(next, front.last().index) {
+            *front = rest;
+        }
+        self.plan(batches, stop)
     }
 
     /// Says of each entry what it is. Stops before an entry that has to be run on its own, and before
     /// a repeat of what is only about to be run.
-    fn plan(&mut self, batches: &[Batch], stop: Index) -> Option<(Chunk, Vec<(Position, Bytes)>)> {
+    fn plan(&mut self, batches: &VecDeque<Batch>, stop: Index) -> Option<(Chunk, Vec<(Position, Bytes)>)> {
         let mut chunk = Chunk::default();
         let mut jobs = Vec::new();
         for (at, command) in batches.iter().flat_map(Batch::entries) {
-            if at.index <= self.applied.index {
-                continue;
-            }
             let job = jobs.last().map_or(Index(u64::MAX), |(job, _): &(Position, Bytes)| job.index);
             let alone = job <= self.careful_upto && self.engine.runs_batches();
             if at.index >= stop || alone {
@@ -249,31 +266,9 @@ impl MachineActor {
         Some(Step::Settled(settled))
     }
 
-    fn run(
-        &mut self,
-        chunk: Chunk,
-        jobs: Vec<(Position, Bytes)>,
-        waiters: Waiters,
-        rest: SmallVec<[Batch; 2]>,
-        ctx: &mut Context<Self>,
-    ) {
-        let gauges = self.parts.gauges.clone();
-        let ran = self.engine.run(jobs, |first, last| gauges.set_applying(Some((first, last))));
-        self.when_run(ran, ctx, move |actor, ran, ctx| {
-            actor.parts.gauges.set_applying(None);
-            let waiters = actor.complete(chunk, ran, waiters);
-            actor.after_apply(ctx);
-            if rest.is_empty() {
-                actor.adopt(waiters.rest(), ctx);
-            } else {
-                // What had to wait for its turn: before anything that came later.
-                actor.apply(rest, waiters.into_waiting(), ctx);
-            }
-        });
-    }
-
     /// Remembers the answers, and tells those who wait for them.
-    fn complete(&mut self, chunk: Chunk, ran: Vec<Ran>, mut waiters: Waiters) -> Waiters {
+    fn complete(&mut self, chunk: Chunk, ran: Vec<Ran>, waiters: &mut Waiters, ctx: &mut Context<Self>) {
+        self.parts.gauges.set_applying(None);
         let first = self.applied.index.next();
         let mut ran = ran.into_iter();
         let entries = chunk.steps.len() as u64;
@@ -291,15 +286,19 @@ impl MachineActor {
                     outcome
                 }
             };
-            self.answer(index, term, outcome, &mut waiters);
+            self.answer(index, term, outcome, waiters);
         }
+        let began_a_term = chunk.last.term > self.applied.term;
         self.applied = chunk.last;
+        if began_a_term {
+            self.answer_lost();
+        }
         self.entries_since += entries;
         self.bytes_since += chunk.weight;
         self.parts.gauges.set_applied(self.applied.index);
         let last = self.applied.index;
         self.parts.witness.note(|| Event::Applied { first, last, why: Why::WasCommitted });
-        waiters
+        self.after_apply(ctx);
     }
 
     fn answer(&mut self, index: Index, term: Term, outcome: Outcome, waiters: &mut Waiters) {
@@ -323,9 +322,22 @@ impl MachineActor {
                 self.orphans.insert(index, (term, port));
             }
         }
+        self.answer_lost();
         if had_none && !self.orphans.is_empty() {
             let patience = Duration::from_millis(self.parts.identity.config.deadline_ms);
             ctx.notify_later(DropOrphans, patience);
+        }
+    }
+
+    /// An entry of a later term is committed in front of theirs: terms only rise along a log, so no log
+    /// that holds that entry can hold what was proposed in an earlier term behind it (§5.3, §5.4).
+    pub(super) fn answer_lost(&mut self) {
+        for (index, (proposed, port)) in std::mem::take(&mut self.orphans) {
+            if proposed < self.applied.term {
+                port.answer(Outcome::Lost);
+            } else {
+                self.orphans.insert(index, (proposed, port));
+            }
         }
     }
 
@@ -392,7 +404,9 @@ impl Handler<Deliver<Work>> for MachineActor {
             return;
         }
         match work {
-            Work::Apply { batches, waiting } => self.apply(batches, waiting, ctx),
+            Work::Apply { batches, waiting } => {
+                self.apply(batches.into_iter().collect(), Waiters::new(waiting), ctx);
+            }
             Work::Orphans(waiting) => self.adopt(Waiters::new(waiting).rest(), ctx),
             Work::Restore(_) => self.restore(ctx),
             Work::Read { index, queries } if index <= self.applied.index => self.answer_queries(queries, ctx),

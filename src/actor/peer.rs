@@ -190,6 +190,7 @@ impl Peer {
             parts,
             tenure: self.tenure,
             peer: ctx.address(),
+            door: self.door.clone(),
             storage: storage.addr.clone(),
             snapshots,
             machine: machine.addr.clone(),
@@ -197,8 +198,10 @@ impl Peer {
             letters: Letters::default(),
         };
         self.role = Some(start_any(AnyRole::Follower(Follower::recovered(state)), desk));
-        // What it asked for while nobody was in office got lost.
+        // What it asked for while nobody was in office got lost; so did a ring that the last role had
+        // not heard.
         machine.addr.do_send(Resume);
+        ctx.notify(Ring);
     }
 
     /// Chance is a stream of its own for each incarnation of the role.
@@ -455,14 +458,14 @@ impl Handler<Ring> for Peer {
     type Result = ();
 
     fn handle(&mut self, _: Ring, _: &mut Self::Context) {
-        let (proposal, read) = self.door.take();
-        if self.role.is_none() {
-            refuse(proposal.into_iter().flat_map(|proposal| proposal.ports));
-            refuse(read.into_iter().flat_map(|read| read.queries).map(|query| query.port));
-            return;
+        match &self.role {
+            Some((role, _)) => role.open_door(),
+            None => {
+                let (proposal, read) = self.door.take();
+                refuse(proposal.into_iter().flat_map(|proposal| proposal.ports));
+                refuse(read.into_iter().flat_map(|read| read.queries).map(|query| query.port));
+            }
         }
-        proposal.into_iter().for_each(|proposal| self.deliver(proposal));
-        read.into_iter().for_each(|read| self.deliver(read));
     }
 }
 

@@ -231,8 +231,9 @@ impl Handler<Run> for Replicator {
             }
             Run::Feed(slice) => {
                 self.sending = None;
-                self.progress.feed(&slice);
+                let step = self.progress.feed(&slice);
                 self.append(slice);
+                self.step(step);
             }
             Run::Probe(slice) => {
                 self.sending = None;

@@ -18,6 +18,7 @@ use actix::{Actor, ActorFuture, ActorFutureExt, Addr, AsyncContext, Context, Han
 use tokio::sync::oneshot;
 
 use super::{
+    door::{Door, Ring},
     embody::Embody,
     machine::MachineActor,
     parts::Parts,
@@ -37,6 +38,8 @@ pub struct Desk {
     pub tenure: u64,
     /// The parent.
     pub peer: Addr<Peer>,
+    /// Where clients wait.
+    pub door: Arc<Door>,
     /// Writes.
     pub storage: Addr<StorageActor>,
     /// Where snapshots to send are.
@@ -362,6 +365,23 @@ where
                 self.hand_over(succession);
             }
         }
+    }
+}
+
+impl<R: Embody> Handler<Ring> for RoleActor<R> {
+    type Result = ();
+
+    /// Takes in who waits at the door: now, and not when it rang. During a sync they wait outside,
+    /// where they are counted, and not in a mailbox, where nobody would refuse the last of them.
+    fn handle(&mut self, _: Ring, ctx: &mut Self::Context) {
+        if let Some(successor) = &self.successor {
+            return successor.open_door();
+        }
+        let Some(office) = &self.office else { return };
+        let (proposal, read) = office.desk.door.take();
+        // The first may be its last act: then the second is forwarded.
+        proposal.into_iter().for_each(|proposal| self.handle(Deliver(proposal), ctx));
+        read.into_iter().for_each(|read| self.handle(Deliver(read), ctx));
     }
 }
 

@@ -3,6 +3,7 @@
 use actix::{Addr, Message};
 
 use super::{
+    door::Ring,
     machine::MachineActor,
     role_actor::RoleActor,
     timer::{Alarm, Timer},
@@ -68,6 +69,11 @@ impl RoleAddr {
         Leader: Receive<M>,
     {
         to_present!(self, Deliver(message))
+    }
+
+    /// Somebody waits at the door.
+    pub fn open_door(&self) {
+        to_present!(self, Ring)
     }
 
     /// The timer has rung.

@@ -95,6 +95,7 @@ impl MachineActor {
         self.parts.witness.note(|| Event::Restored { applied, why: Why::Recovery });
         // What became of entries that a snapshot has swallowed nobody can say any more.
         self.orphans = self.orphans.split_off(&applied.next());
+        self.answer_lost();
         if self.poisoned.is_some_and(|index| index <= applied) {
             self.poisoned = None;
             self.peer.do_send(Healed);

@@ -35,12 +35,6 @@ impl Waiters {
         None
     }
 
-    /// Those who still wait, for another `Apply`.
-    pub fn into_waiting(self) -> Vec<Waiting> {
-        let groups = self.groups.into_iter();
-        groups.map(|(term, first, ports)| Waiting { term, first, ports: ports.collect() }).collect()
-    }
-
     /// Everybody who still waits, by index.
     pub fn rest(self) -> impl Iterator<Item = (Index, Term, Port)> {
         self.groups.into_iter().flat_map(|(term, next, ports)| {

@@ -60,9 +60,10 @@ pub struct Progress {
     matched: Index,
     /// The end of what was sent: what follows is the `prev` of the next message.
     sent: Position,
-    /// The end of the leader's log, as far as it told. One more than was sent when there may be
-    /// more behind what it gave.
+    /// The end of the leader's log, as far as it told.
     tail: Index,
+    /// Whether there may be more behind what it gave last.
+    more: bool,
     /// Messages with entries under way, oldest first.
     flights: VecDeque<Flight>,
     flying_bytes: usize,
@@ -88,6 +89,7 @@ impl Progress {
             matched: Index(0),
             sent: Position::ZERO,
             tail: Index(0),
+            more: false,
             flights: VecDeque::new(),
             flying_bytes: 0,
             pulling: false,
@@ -159,6 +161,7 @@ impl Progress {
     /// are its probe.
     pub fn offer(&mut self, slice: &Slice) -> bool {
         self.tail = slice.end().index;
+        self.more = false;
         let fits = match self.mode {
             Mode::Stream => slice.prev == self.sent && self.has_room() && !self.pulling,
             Mode::Probe { asked } => {
@@ -178,8 +181,9 @@ impl Progress {
     }
 
     /// The leader gave entries whose `prev` the follower is known to hold, or that were sent before:
-    /// they are to be sent. There may be more behind them, until it gives none.
-    pub fn feed(&mut self, slice: &Slice) {
+    /// they are to be sent. There may be more behind them, until it gives none; what there is for
+    /// sure fills the window at once.
+    pub fn feed(&mut self, slice: &Slice) -> Step {
         self.pulling = false;
         if self.mode != Mode::Stream || slice.prev != self.sent {
             // It begins anew there: flights stay in the order of their ends.
@@ -187,8 +191,13 @@ impl Progress {
             self.stream();
         }
         self.fly(slice);
-        let end = self.sent.index;
-        self.tail = if slice.batches.is_empty() { end } else { self.tail.max(end.next()) };
+        if slice.batches.is_empty() {
+            self.tail = self.sent.index;
+        }
+        self.more = false;
+        let step = self.pull_if_behind();
+        self.more = !slice.batches.is_empty();
+        step
     }
 
     /// The leader gave an empty slice, to find out whether the follower holds its `prev`: it is to
@@ -230,7 +239,8 @@ impl Progress {
     }
 
     fn pull_if_behind(&mut self) -> Step {
-        if self.mode == Mode::Stream && self.sent.index < self.tail && self.has_room() && !self.pulling {
+        let is_behind = self.sent.index < self.tail || self.more;
+        if self.mode == Mode::Stream && is_behind && self.has_room() && !self.pulling {
             self.pulling = true;
             return Step::Pull(Some(self.sent.index.next()));
         }

@@ -3,11 +3,12 @@
 //!
 //! A test holds when three books agree: what the clients were told, what each machine applied, and
 //! what the events say.
-#![allow(dead_code)] // Each test takes what it needs.
+#![allow(dead_code, unused_imports)] // Each test takes what it needs.
 
 pub mod ledger;
 pub mod load;
 pub mod recording;
+pub mod safety;
 
 pub use ledger::{Cure, Ledger, LedgerActor, POISON};
 pub use load::{Books, Load, Told, agree, propose_all};
@@ -44,6 +45,13 @@ pub async fn follower<I: Interface>(cluster: &Cluster<I>) -> PeerId {
     let first = || cluster.statuses().into_iter().find(|status| status.role == Some(RoleKind::Follower));
     assert!(cluster.wait_until(PATIENCE, || first().is_some()).await, "{:#?}", cluster.statuses());
     first().expect("nothing happens in between").peer
+}
+
+/// Waits until a peer has applied everything that is committed now.
+pub async fn catches_up<I: Interface>(cluster: &Cluster<I>, peer: PeerId) {
+    let goal = cluster.statuses().iter().map(|status| status.commit).max().unwrap_or_default();
+    let there = || cluster.status(peer).is_some_and(|status| status.role.is_some() && status.applied >= goal);
+    assert!(cluster.wait_until(PATIENCE, there).await, "{peer} is behind {goal}: {:?}", cluster.status(peer));
 }
 
 /// Waits until a peer holds a role.

@@ -95,16 +95,8 @@ impl Recording {
         }
     }
 
-    /// At most one peer was elected in each term (Election Safety, §5.2), and no peer applied more
-    /// than it had synced or out of order (State Machine Safety, §5.4.3).
+    /// Everything that must hold in every run: see [`super::safety`].
     pub fn assert_safe(&self) {
-        let mut leaders = std::collections::BTreeMap::<Term, PeerId>::new();
-        for report in self.reports() {
-            if let Event::Elected { .. } = report.event {
-                let leader = *leaders.entry(report.term).or_insert(report.peer);
-                assert_eq!(leader, report.peer, "two leaders in term {}", report.term);
-            }
-            assert!(!matches!(report.event, Event::Violation { .. }), "{report}");
-        }
+        super::safety::assert_safe(&self.reports());
     }
 }

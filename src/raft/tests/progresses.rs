@@ -174,14 +174,14 @@ fn a_slow_answer_is_given_more_time_each_time() {
 fn a_second_feed_begins_a_new_window() {
     let mut progress = streaming(4);
     progress.feed(&entries(5, 7));
-    progress.feed(&entries(5, 5));
+    assert_eq!(progress.feed(&entries(5, 5)), Step::Pull(Some(Index(6))), "there is more for sure");
     assert_eq!(progress.sent(), at(1, 5));
     // The answer to the first never comes.
-    assert_eq!(progress.on_matched(Index(5)), Step::Pull(Some(Index(6))));
-    progress.feed(&entries(6, 6));
-    progress.feed(&entries(7, 7));
+    assert_eq!(progress.on_matched(Index(5)), Step::Wait, "it has asked");
+    assert_eq!(progress.feed(&entries(6, 6)), Step::Pull(Some(Index(7))));
+    assert_eq!(progress.feed(&entries(7, 7)), Step::Wait, "that may be all");
     progress.feed(&entries(8, 8));
-    assert_eq!(progress.on_matched(Index(8)), Step::Pull(Some(Index(9))));
+    assert_eq!(progress.on_matched(Index(8)), Step::Pull(Some(Index(9))), "and maybe not");
 }
 
 /// What was sent twice and matched once has landed, whichever answer says that there is more to do.

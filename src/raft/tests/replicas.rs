@@ -28,8 +28,9 @@ impl Cluster {
         match order {
             Order::Stream(slice) => self.stream(id, &slice),
             Order::Feed(to, slice) => {
-                self.progress(id, to).feed(&slice);
+                let step = self.progress(id, to).feed(&slice);
                 self.append(id, to, slice);
+                self.step(id, to, step);
             }
             Order::Probe(to, slice) => {
                 self.progress(id, to).ask(&slice);
