@@ -215,12 +215,13 @@ impl Progress {
         self.mode = Mode::Snapshot;
     }
 
-    /// The follower's log is the snapshot's now.
+    /// The follower's log is the snapshot's now. There may be more behind it, which a leader that has
+    /// nothing new would never tell.
     pub fn installed(&mut self, at: Position) -> Step {
         self.clear_window();
         self.stream();
         self.sent = at;
-        self.tail = self.tail.max(at.index);
+        self.tail = self.tail.max(at.index.next());
         self.on_matched(at.index)
     }
 
