@@ -43,7 +43,7 @@ fn main() {
     for in_flight in [1, 64, 1024] {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let rate = tokio::task::LocalSet::new().block_on(&runtime, async {
-            let cluster = Cluster::of(|_| Discard::default()).start().await.expect("a cluster");
+            let cluster = Cluster::of(|_| Discard).start().await.expect("a cluster");
             cluster.wait_for_leader(Duration::from_secs(5)).await.expect("a leader");
             let rate = load(cluster.client(), in_flight, 2.0).await;
             cluster.shutdown().await.expect("a clean run");
