@@ -379,9 +379,16 @@ impl<R: Embody> Handler<Ring> for RoleActor<R> {
         }
         let Some(office) = &self.office else { return };
         let (proposal, read) = office.desk.door.take();
-        // The first may be its last act: then the second is forwarded.
-        proposal.into_iter().for_each(|proposal| self.handle(Deliver(proposal), ctx));
-        read.into_iter().for_each(|read| self.handle(Deliver(read), ctx));
+        if let Some(proposal) = proposal {
+            self.handle(Deliver(proposal), ctx);
+        }
+        // The first may have ended the turn, and nothing is handled during its sync; or it was the last
+        // act of this role, and the second is forwarded. By mail: `notify` heeds no shut mailbox.
+        match read {
+            Some(read) if ctx.waiting() => ctx.address().do_send(Deliver(read)),
+            Some(read) => self.handle(Deliver(read), ctx),
+            None => {}
+        }
     }
 }
 
