@@ -71,6 +71,8 @@ pub struct RoleActor<R: Embody> {
     office: Option<Office<R>>,
     successor: Option<RoleAddr>,
     crew: R::Crew,
+    /// Whether a sync is under way: nothing is handled before it ends.
+    writing: bool,
     /// Whether a turn is under way, and how much it has taken in.
     open: bool,
     taken_messages: usize,
@@ -91,6 +93,7 @@ pub fn start_any(role: AnyRole, desk: Desk) -> (RoleAddr, Leash) {
             office: Some(office),
             successor: None,
             crew: R::Crew::default(),
+            writing: false,
             open: false,
             taken_messages: 0,
             taken_bytes: 0,
@@ -193,6 +196,7 @@ impl<R: Role> Office<R> {
 
 impl<R: Embody> RoleActor<R> {
     fn open_turn(&mut self) {
+        assert!(!self.writing, "nothing is handled during a sync");
         if !self.open {
             self.open = true;
             (self.taken_messages, self.taken_bytes) = (0, 0);
@@ -236,6 +240,7 @@ impl<R: Embody> RoleActor<R> {
     /// One sync for all records of the turn, with the mailbox shut.
     fn sync(&mut self, ctx: &mut Context<Self>) {
         let Some(office) = &mut self.office else { return };
+        self.writing = true;
         let records = office.role.state_mut().take_records();
         let (count, parts) = (records.len(), &office.desk.parts);
         parts.witness.note(|| Event::SyncBegun { records: count, why: Why::EndOfTurn });
@@ -251,6 +256,7 @@ impl<R: Embody> RoleActor<R> {
     }
 
     fn after_sync(&mut self, records: usize, begun_ms: u64, ctx: &mut Context<Self>) {
+        self.writing = false;
         let Some(office) = &mut self.office else { return };
         let (parts, durable) = (&office.desk.parts, office.role.state().log().last());
         parts.gauges.set_syncing(false);
@@ -379,9 +385,16 @@ impl<R: Embody> Handler<Ring> for RoleActor<R> {
         }
         let Some(office) = &self.office else { return };
         let (proposal, read) = office.desk.door.take();
-        // The first may be its last act: then the second is forwarded.
-        proposal.into_iter().for_each(|proposal| self.handle(Deliver(proposal), ctx));
-        read.into_iter().for_each(|read| self.handle(Deliver(read), ctx));
+        if let Some(proposal) = proposal {
+            self.handle(Deliver(proposal), ctx);
+        }
+        // The first may have ended the turn, and nothing is handled during its sync; or it was the last
+        // act of this role, and the second is forwarded. By mail: `notify` heeds no shut mailbox.
+        match read {
+            Some(read) if ctx.waiting() => ctx.address().do_send(Deliver(read)),
+            Some(read) => self.handle(Deliver(read), ctx),
+            None => {}
+        }
     }
 }
 
