@@ -11,6 +11,8 @@ use crate::raft::{Index, PeerId, Position, Role, RoleKind, State, Term};
 #[derive(Debug, Default)]
 pub struct Gauges {
     leader: AtomicU64,
+    /// Published once it is durable.
+    term: AtomicU64,
     last_term: AtomicU64,
     last_index: AtomicU64,
     commit: AtomicU64,
@@ -89,6 +91,7 @@ impl Gauges {
         let state: &State = role.state();
         let last = state.log().last();
         self.leader.store(role.leader().map_or(0, |leader| leader.0), Relaxed);
+        self.term.store(state.term().0, Relaxed);
         self.last_term.store(last.term.0, Relaxed);
         self.last_index.store(last.index.0, Relaxed);
         self.commit.store(state.commit().0, Relaxed);
@@ -148,6 +151,11 @@ impl Gauges {
     /// Whether a sync is under way.
     pub fn is_syncing(&self) -> bool {
         self.syncing.load(Relaxed)
+    }
+
+    /// The term, once it is durable.
+    pub fn term(&self) -> Term {
+        Term(self.term.load(Relaxed))
     }
 
     /// The commit index that was last published.

@@ -35,16 +35,17 @@ impl Handler<Chunk> for Peer {
     type Result = ();
 
     /// A piece of an old leader is answered with our term; a snapshot that brings nothing new, or
-    /// that is whole, goes to the role.
+    /// that is whole, goes to the role. Whoever recovers, or whose disk has not heard of the leader's
+    /// term yet, says nothing: the leader's heartbeats bring the term, and the piece once more.
     fn handle(&mut self, Chunk(rpc): Chunk, ctx: &mut Context<Self>) {
         let (parts, Some(snapshots)) = (self.parts().clone(), self.snapshots().cloned()) else { return };
-        let (from, term) = (parts.identity.id, parts.witness.present().term());
-        if rpc.term < term {
-            return rpc.reply.send(ChunkTaken { from, term, taken: Taken::Failed });
-        }
+        let term = parts.gauges.term();
         let end = rpc.offset.saturating_add(rpc.data.len() as u64);
-        if end > rpc.meta.bytes {
-            return rpc.reply.send(ChunkTaken { from, term: rpc.term, taken: Taken::Failed });
+        if rpc.term < term || end > rpc.meta.bytes {
+            return self.answer_chunk(rpc.reply, term, Taken::Failed);
+        }
+        if rpc.term > term || self.role.is_none() {
+            return;
         }
         if rpc.meta.at.index <= parts.gauges.commit() {
             let InstallSnapshot { term, leader, meta, reply, .. } = rpc;
@@ -85,7 +86,10 @@ impl Peer {
         }
     }
 
+    /// Answers in the term that is on our disk, and in no other.
     fn answer_chunk(&self, reply: Reply<ChunkTaken>, term: Term, taken: Taken) {
-        reply.send(ChunkTaken { from: self.parts().identity.id, term, taken });
+        if self.role.is_some() && term == self.parts().gauges.term() {
+            reply.send(ChunkTaken { from: self.parts().identity.id, term, taken });
+        }
     }
 }

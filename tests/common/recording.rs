@@ -28,6 +28,11 @@ impl Drop for Recording {
 }
 
 impl Recording {
+    /// How many so far.
+    pub fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
     /// Everything so far.
     pub fn reports(&self) -> Vec<Report> {
         self.0.lock().unwrap().clone()

@@ -30,11 +30,12 @@ fn crowded() -> Config {
 async fn sender(
     cluster: &Cluster<Ledger>,
     recording: &Recording,
+    since: usize,
     holds: impl Fn(MessageKind, &str) -> bool,
 ) -> PeerId {
     let sent = || {
         let said = |event: &Event| matches!(event, Event::Sent { kind, what, .. } if holds(*kind, what));
-        recording.filter(|report| said(&report.event)).last().map(|report| report.peer)
+        recording.reports()[since..].iter().rfind(|report| said(&report.event)).map(|report| report.peer)
     };
     assert!(cluster.wait_until(PATIENCE, || sent().is_some()).await);
     sent().unwrap()
@@ -48,9 +49,9 @@ fn a_voter_that_was_killed_votes_for_nobody_else() {
         let recording = Recording::default();
         let run = ledgers(&recording).peers(5).config(crowded()).simulate(seed, async |cluster| {
             for _ in 0..3 {
-                recording.take();
+                let since = recording.len();
                 let grants = |kind, what: &str| kind == MessageKind::Voted && what.ends_with("granted=true");
-                let voter = sender(&cluster, &recording, grants).await;
+                let voter = sender(&cluster, &recording, since, grants).await;
                 cluster.kill(voter).await;
                 cluster.restart(voter).await;
                 let leader = leader(&cluster).await;
@@ -72,7 +73,7 @@ fn a_candidate_that_was_killed_votes_for_nobody_else() {
         let run = ledgers(&recording).peers(5).config(crowded()).simulate(seed, async |cluster| {
             let asks = |kind, _: &str| kind == MessageKind::RequestVote;
             for _ in 0..3 {
-                let candidate = sender(&cluster, &recording, asks).await;
+                let candidate = sender(&cluster, &recording, 0, asks).await;
                 cluster.kill(candidate).await;
                 cluster.restart(candidate).await;
                 cluster.run_for(ms(200)).await;

@@ -3,6 +3,7 @@
 use raft_actors::{
     Cluster, Config,
     error::ClientError,
+    observe::Report,
     raft::{ActorKind, Event, MessageKind, PeerId},
 };
 
@@ -78,6 +79,46 @@ fn who_recovers_says_nothing() {
         recording.assert_all_recovered();
         let at = |holds: fn(&Event) -> bool| recording.filter(|report| holds(&report.event)).len();
         assert!(at(|event| matches!(event, Event::Received { .. })) > 0);
+    }
+}
+
+/// A peer falls again and again while it is sent a snapshot, piece by piece: a piece that arrives while
+/// it recovers is not taken, for it does not know its term yet; the next heartbeat sends it again.
+#[test]
+fn who_recovers_takes_no_snapshot() {
+    for seed in seeds(10) {
+        let recording = Recording::default();
+        let mut config = Config::default();
+        (config.snapshot_entries, config.trail_entries, config.snapshot_chunk_bytes) = (20, 0, 16);
+        let cluster = Cluster::of(|_| Ledger::default()).config(config).observe(recording.clone());
+        let run = cluster.sync_ms(5..=15).simulate(seed, async |cluster| {
+            let away = follower(&cluster).await;
+            cluster.kill(away).await;
+            let mut told = propose_all(&cluster, 1..=60).await;
+            cluster.restart(away).await;
+            for round in 0..8 {
+                let since = recording.len();
+                let sent = |report: &Report| {
+                    matches!(report.event, Event::Sent { kind: MessageKind::InstallSnapshot, .. })
+                };
+                let is_sent = || recording.reports()[since..].iter().any(sent);
+                cluster.wait_until(ms(2_000), is_sent).await;
+                cluster.run_for(ms(round % 4)).await;
+                if round % 2 == 0 {
+                    cluster.crash(away, ActorKind::Role);
+                } else {
+                    cluster.kill(away).await;
+                    cluster.restart(away).await;
+                }
+            }
+            told.extend(propose_all(&cluster, 61..=70).await);
+            catches_up(&cluster, away).await;
+            agree(&cluster, &told).await;
+        });
+        run.unwrap();
+        recording.assert_safe();
+        recording.assert_all_recovered();
+        assert!(recording.has(|event| matches!(event, Event::SnapshotInstalled { .. })));
     }
 }
 
