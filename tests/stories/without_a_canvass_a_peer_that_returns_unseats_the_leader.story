@@ -48,7 +48,7 @@ check
 2264.000 n2@10 follower TermChanged from=9: a newer term was seen
 2264.000 n2@10 follower Voted candidate=3 granted=true: the log is at least as up-to-date as ours
 2270.000 n3@10 leader Elected last=6@1: a majority voted for us
--> peer 3 leads
 2272.000 n1@10 follower Following leader=3: the leader of this term was heard
 2273.000 n2@10 follower Following leader=3: the leader of this term was heard
+-> peer 3 leads
 -> all ledgers hold 1..4
