@@ -64,6 +64,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 pub mod actor;
+mod binary;
 pub mod client;
 pub mod cluster;
 pub mod config;

@@ -12,13 +12,14 @@ use std::{
 
 /// The rooms, and which of our own each may import.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("binary", &[]),
     ("config", &["error"]),
     ("error", &["machine", "raft", "storage"]),
     ("raft", &["config"]),
-    ("storage", &["raft", "config"]),
+    ("storage", &["raft", "config", "binary"]),
     ("transport", &["raft", "config", "observe"]),
     ("observe", &["raft"]),
-    ("machine", &["raft", "storage", "config"]),
+    ("machine", &["raft", "storage", "config", "binary"]),
     ("actor", &["raft", "config", "error", "storage", "transport", "observe", "machine"]),
     ("client", &["raft", "config", "error", "machine", "actor"]),
     (

@@ -164,7 +164,7 @@ mod plain {
     use bytes::Bytes;
 
     use super::{Codec, CodecError};
-    use crate::machine::wire;
+    use crate::binary as wire;
 
     impl Codec for () {
         fn encode(&self, _: &mut Vec<u8>) -> Result<(), CodecError> {

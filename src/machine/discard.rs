@@ -6,7 +6,8 @@
 
 use std::io::{self, Read};
 
-use super::{Raw, StateMachine, wire::read_end};
+use super::{Raw, StateMachine};
+use crate::binary::read_end;
 use crate::{raft::Position, storage::SnapshotWriter};
 
 /// Takes any bytes, keeps nothing, and answers commands and queries alike with their length.

@@ -37,11 +37,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::{
-    codec::CodecError,
-    session::SessionId,
-    wire::{VARINT_BYTES_MAX, put_varint, take_array, take_byte, take_varint},
-};
+use super::{codec::CodecError, session::SessionId};
+use crate::binary::{VARINT_BYTES_MAX, put_varint, take_array, take_byte, take_varint};
 
 /// The most bytes that an envelope adds to a command.
 pub const OVERHEAD_BYTES_MAX: usize = 1 + 16 + 2 * VARINT_BYTES_MAX;

@@ -25,6 +25,7 @@
 //! assert_eq!(kv.query(Query::get("colour")), Response::Value(Some("blue".into())));
 //! ```
 
+use crate::binary::{invalid, read_byte, read_bytes, read_end, read_u64};
 use std::{
     collections::BTreeMap,
     io::{self, BufWriter, Read, Write},
@@ -34,10 +35,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
-use super::{
-    StateMachine,
-    wire::{invalid, read_byte, read_bytes, read_end, read_u64},
-};
+use super::StateMachine;
 use crate::{raft::Position, storage::SnapshotWriter};
 
 mod format;

@@ -25,7 +25,6 @@ pub mod envelope;
 pub mod erased;
 pub mod kv;
 pub mod session;
-mod wire;
 
 pub use closure::closure;
 pub use codec::{Codec, CodecError, Raw};

@@ -34,7 +34,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::wire::{invalid, read_array, read_byte, read_bytes, read_u64};
+use crate::binary::{invalid, read_array, read_byte, read_bytes, read_u64};
 use crate::raft::Index;
 
 /// Names a session. Chosen by the client, at random: whoever knows it can speak in it, so only a

@@ -89,6 +89,11 @@ impl Membership {
         self.addresses.get(&peer).map(String::as_str)
     }
 
+    /// Where peers listen, in the order of their ids.
+    pub fn addresses(&self) -> impl Iterator<Item = (PeerId, &str)> {
+        self.addresses.iter().map(|(&peer, address)| (peer, address.as_str()))
+    }
+
     /// Whether two configurations have to agree.
     pub fn is_joint(&self) -> bool {
         !self.outgoing.is_empty()

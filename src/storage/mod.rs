@@ -15,9 +15,15 @@ use std::{
 use bytes::Bytes;
 
 pub mod conformance;
+pub mod files;
+mod members;
 pub mod memory;
+mod register;
+mod room;
 
 pub use memory::{MemoryDisk, SimulatedDisk};
+pub use register::{Incarnation, Meeting, Register};
+pub use room::Room;
 
 use crate::raft::{Membership, Position, Record, SnapshotMeta};
 
@@ -47,6 +53,10 @@ pub struct Opened {
     pub log: Box<dyn LogStorage>,
     /// Where snapshots are.
     pub snapshots: Arc<dyn SnapshotStore>,
+    /// Which disk this is, and which ones other peers were met with.
+    pub register: Arc<dyn Register>,
+    /// Whether there is room for more.
+    pub room: Room,
 }
 
 /// The log on a disk. One writer, one call at a time.
@@ -67,6 +77,8 @@ pub struct Replay {
     pub records: Vec<Record>,
     /// What was under way and did not become durable whole, since the last replay.
     pub tail: Option<TailLost>,
+    /// What an operator should know of it, a sentence each: it is no reason not to start.
+    pub warnings: Vec<String>,
 }
 
 /// A write that a crash cut short.

@@ -14,10 +14,8 @@
 use bytes::Bytes;
 
 use super::{Answer, Command, Query, Response};
-use crate::machine::{
-    codec::{Codec, CodecError},
-    wire::{put_bytes, put_varint, take_array, take_byte, take_bytes, take_varint},
-};
+use crate::binary::{put_bytes, put_varint, take_array, take_byte, take_bytes, take_varint};
+use crate::machine::codec::{Codec, CodecError};
 
 fn put_option(option: Option<&Bytes>, into: &mut Vec<u8>) {
     into.push(u8::from(option.is_some()));

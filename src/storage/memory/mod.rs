@@ -18,6 +18,7 @@
 //! machine writes its snapshot, nor over an await.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     ops::RangeInclusive,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -30,8 +31,8 @@ use self::{
     platter::{Platter, WriteId},
     snapshots::MemorySnapshots,
 };
-use super::{Disk, LogStorage, Opened, Replay, StorageError, Wait};
-use crate::raft::Record;
+use super::{Disk, Incarnation, LogStorage, Meeting, Opened, Register, Replay, Room, StorageError, Wait};
+use crate::raft::{PeerId, Record};
 
 mod platter;
 mod snapshots;
@@ -88,14 +89,15 @@ pub struct MemoryDisk {
 impl MemoryDisk {
     /// An empty disk that takes no time: everything it is asked for is there at once.
     pub fn new() -> MemoryDisk {
-        MemoryDisk::simulated([0; 32], SimulatedDisk { sync_ms: 0..=0, snapshot_ms_per_mib: 0 })
+        MemoryDisk::simulated(rand::random(), SimulatedDisk { sync_ms: 0..=0, snapshot_ms_per_mib: 0 })
     }
 
     /// An empty disk that takes a time drawn from `seed`, on tokio's clock, and loses what the same
     /// stream decides. Waiting for it needs a tokio runtime with time enabled.
     pub fn simulated(seed: [u8; 32], disk: SimulatedDisk) -> MemoryDisk {
         let platter = Mutex::new(Platter::new(seed, disk));
-        MemoryDisk { shared: Arc::new(Shared { platter, resumed: Notify::new() }) }
+        let (room, met) = (Room::default(), Mutex::default());
+        MemoryDisk { shared: Arc::new(Shared { platter, resumed: Notify::new(), room, met }) }
     }
 
     /// Changes how long a sync takes, in milliseconds; see [`SimulatedDisk::sync_ms`]. Holds for
@@ -125,6 +127,11 @@ impl MemoryDisk {
     /// The operator has seen to it that the disk works again, with what is on it.
     pub fn repair(&self) {
         self.shared.lock().repair();
+    }
+
+    /// Makes the disk full, or gives it room again: see [`Room`].
+    pub fn set_full(&self, full: bool) {
+        self.shared.room.set_full(full);
     }
 
     /// How many writes became durable whole.
@@ -166,7 +173,12 @@ impl Disk for MemoryDisk {
         let owner = self.shared.lock().open()?;
         let log = MemoryLog { shared: self.shared.clone(), owner };
         let snapshots = MemorySnapshots::new(self.shared.clone());
-        Ok(Opened { log: Box::new(log), snapshots: Arc::new(snapshots) })
+        Ok(Opened {
+            log: Box::new(log),
+            snapshots: Arc::new(snapshots),
+            register: self.shared.clone(),
+            room: self.shared.room.clone(),
+        })
     }
 }
 
@@ -176,6 +188,21 @@ struct Shared {
     /// Rings when a disk that hung goes on. It wakes in the order of waiting, which a simulation
     /// can repeat.
     resumed: Notify,
+    room: Room,
+    /// The disks that other peers were met with.
+    met: Mutex<BTreeMap<PeerId, Incarnation>>,
+}
+
+impl Register for Shared {
+    fn incarnation(&self) -> Incarnation {
+        self.lock().incarnation()
+    }
+
+    fn meet(&self, peer: PeerId, incarnation: Incarnation) -> Wait<Result<Meeting, StorageError>> {
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = *met.entry(peer).or_insert(incarnation);
+        Wait::Now(Ok(if known == incarnation { Meeting::Known } else { Meeting::Stranger { known } }))
+    }
 }
 
 impl Shared {

@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use super::{SimulatedDisk, snapshots::Shelf};
 use crate::{
     raft::{Batch, Index, PeerId, Position, Record, Term},
-    storage::{Replay, StorageError, TailLost},
+    storage::{Incarnation, Replay, StorageError, TailLost},
 };
 
 /// The fold of all durable records.
@@ -97,8 +97,16 @@ enum Health {
     Failed,
 }
 
+/// The life of a disk, out of another stream than everything else that its seed decides.
+fn draw_incarnation(seed: [u8; 32]) -> Incarnation {
+    let mut rng = ChaCha8Rng::from_seed(seed);
+    rng.set_stream(1);
+    Incarnation(rng.random())
+}
+
 /// The disk itself.
 pub(super) struct Platter {
+    incarnation: Incarnation,
     rng: ChaCha8Rng,
     pace: SimulatedDisk,
     hanging: bool,
@@ -119,6 +127,7 @@ pub(super) struct Platter {
 impl Platter {
     pub(super) fn new(seed: [u8; 32], pace: SimulatedDisk) -> Platter {
         Platter {
+            incarnation: draw_incarnation(seed),
             rng: ChaCha8Rng::from_seed(seed),
             pace,
             hanging: false,
@@ -132,6 +141,11 @@ impl Platter {
             tail: None,
             shelf: Shelf::default(),
         }
+    }
+
+    /// The life of this disk.
+    pub(super) fn incarnation(&self) -> Incarnation {
+        self.incarnation
     }
 
     pub(super) fn set_sync_ms(&mut self, sync_ms: RangeInclusive<u64>) {
@@ -208,7 +222,7 @@ impl Platter {
 
     pub(super) fn replay(&mut self, owner: u64) -> Result<Replay, StorageError> {
         self.check_owner(owner)?;
-        Ok(Replay { records: self.folded.records(), tail: self.tail.take() })
+        Ok(Replay { records: self.folded.records(), tail: self.tail.take(), warnings: Vec::new() })
     }
 
     /// Begins a write: which one it is, and how many milliseconds it takes.

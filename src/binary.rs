@@ -1,4 +1,4 @@
-//! Small pieces of the binary formats of this room: varints, strings of bytes, careful reads.
+//! Small pieces of binary formats, of machines and of disks: varints, strings of bytes, careful reads.
 //!
 //! Everything that takes is total: it never panics, and never reserves memory on the word of a
 //! length that it has not checked against bytes that are really there. A varint is the LEB128 of
