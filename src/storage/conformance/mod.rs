@@ -114,7 +114,7 @@ pub(super) fn recovered(records: Vec<Record>) -> Recovered {
 }
 
 /// What is there, when it is.
-pub(super) async fn arrived<T>(wait: Wait<T>) -> T {
+pub(in crate::storage) async fn arrived<T>(wait: Wait<T>) -> T {
     match wait {
         Wait::Now(value) => value,
         Wait::Later(later) => later.await,

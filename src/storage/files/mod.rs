@@ -76,6 +76,7 @@ pub trait Files: Send + Sync + fmt::Debug + 'static {
 }
 
 /// An open file. Positions are bytes from its beginning.
+#[allow(clippy::len_without_is_empty)]
 pub trait File: Send + Sync + 'static {
     /// Reads what is there, at most what fits into `into`; none at the end.
     ///
