@@ -129,6 +129,9 @@ fn run_on<M: Keeps + StateMachine>(
     if let Some(peers) = args.peers {
         builder = builder.peers(peers as usize);
     }
+    if let Some(folder) = &args.data {
+        builder = builder.data(folder);
+    }
     if args.input.is_none() && !args.json {
         builder = builder.observe(story::Story::begin(args.peers(), args.seed));
     }
