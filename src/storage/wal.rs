@@ -27,6 +27,7 @@ use std::{
 };
 
 mod frame;
+mod inspect;
 mod keeper;
 mod log;
 mod recovery;
@@ -35,6 +36,7 @@ mod shape;
 mod tests;
 
 pub use frame::{Header, Kind};
+pub use inspect::{FrameContent, FrameReport, LogReport, SegmentEnd, SegmentReport, inspect};
 pub(super) use log::{Fence, Plan, WalLog};
 
 use self::{
@@ -211,16 +213,21 @@ impl Wal {
         self.frames.clear();
         self.frames.put_header(&header(number + 1, self.incarnation, before_mark, &before));
         let mut shape = before;
-        for record in &records {
-            self.put(&mut shape, record)?;
+        for (record, keeps_rest) in &records {
+            self.put(&mut shape, record, Some(*keeps_rest))?;
         }
         self.begin(number + 1, last_appended)?;
         self.close(Closed { number, last_appended }, before_mark);
         self.mark()
     }
 
-    fn put(&mut self, shape: &mut Shape, record: &Record) -> Result<(), StorageError> {
-        let keeps_rest = shape.fold(record, None).map_err(|why| {
+    fn put(
+        &mut self,
+        shape: &mut Shape,
+        record: &Record,
+        keeps_rest: Option<bool>,
+    ) -> Result<(), StorageError> {
+        let keeps_rest = shape.fold(record, keeps_rest).map_err(|why| {
             let what =
                 format!("{}: asked to write {why}: this is a mistake of the program", self.dir.display());
             StorageError::Damaged { what }
@@ -249,7 +256,7 @@ impl Wal {
             wal.frames.clear();
             let before = wal.next_header();
             let mut shape = std::mem::take(&mut wal.shape);
-            let put = records.iter().try_for_each(|record| wal.put(&mut shape, record));
+            let put = records.iter().try_for_each(|record| wal.put(&mut shape, record, None));
             wal.shape = shape;
             put?;
             wal.make_room(before)?;
@@ -294,7 +301,7 @@ impl Wal {
     /// A segment is written to no more: what stands behind its end is of no use.
     fn close(&mut self, closed: Closed, bytes: u64) {
         self.closed.push_back(closed);
-        self.keeper.trim(closed.number, bytes);
+        self.keeper.close(closed.number, bytes);
     }
 
     fn append(&mut self) -> Result<(), StorageError> {

@@ -28,7 +28,7 @@ use crate::{
     raft::{Command, Identity, Index, Membership, PeerId, Position, Record, State, Term},
 };
 
-pub(super) mod author;
+pub(in crate::storage) mod author;
 mod log;
 mod snapshots;
 

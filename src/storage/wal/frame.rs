@@ -35,11 +35,20 @@ pub enum Kind {
     Compact,
     /// Everything before it was synced.
     SyncedMark,
+    /// Another segment follows.
+    Continued,
 }
 
 impl Kind {
-    const ALL: [Kind; 6] =
-        [Kind::Header, Kind::Entries, Kind::Ballot, Kind::Truncate, Kind::Compact, Kind::SyncedMark];
+    const ALL: [Kind; 7] = [
+        Kind::Header,
+        Kind::Entries,
+        Kind::Ballot,
+        Kind::Truncate,
+        Kind::Compact,
+        Kind::SyncedMark,
+        Kind::Continued,
+    ];
 
     fn code(self) -> u8 {
         self as u8 + 1
@@ -58,6 +67,7 @@ impl Kind {
             Kind::Truncate => "truncate",
             Kind::Compact => "compact",
             Kind::SyncedMark => "synced-mark",
+            Kind::Continued => "continued",
         }
     }
 }
@@ -176,6 +186,10 @@ impl Frames {
 
     pub fn put_mark(&mut self, offset: u64) {
         self.put(Kind::SyncedMark, |into| into.extend(offset.to_le_bytes().into_iter().take(7)));
+    }
+
+    pub fn put_continued(&mut self) {
+        self.put(Kind::Continued, |_| {});
     }
 
     /// A record. `keeps_rest` says of a [`Record::Compact`] whether the log holds that very entry.
@@ -316,6 +330,7 @@ pub(super) enum Said {
         keeps_rest: bool,
     },
     Mark,
+    Continued,
 }
 
 /// What a frame says; `None`: its checksum is right, and yet it makes no sense.
@@ -325,6 +340,7 @@ pub(super) fn decode(frame: &Frame) -> Option<Said> {
     let record = match frame.kind {
         Kind::Header => return Header::take(&frame.payload).map(Said::Header),
         Kind::SyncedMark => return Some(Said::Mark),
+        Kind::Continued => return Some(Said::Continued),
         Kind::Entries => Record::Entries(cursor.batch()?),
         Kind::Ballot => cursor.ballot().map(|(term, vote)| Record::Ballot { term, vote })?,
         Kind::Truncate => Record::Truncate { from: Index(cursor.varint()?) },

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use super::segment_name;
+use super::{frame::Frames, segment_name};
 use crate::storage::{Room, files::Files};
 
 /// The name of the segment that is ready to be used.
@@ -51,8 +51,8 @@ fn fill(files: &dyn Files, path: &Path, bytes: u64) -> io::Result<()> {
 /// What is to be done.
 enum Order {
     MakeSpare,
-    /// What is behind the end of a segment goes.
-    Trim(u64, u64),
+    /// Another segment follows this one, which ends here: what is behind its end goes.
+    Close(u64, u64),
     Remove(u64),
 }
 
@@ -68,13 +68,19 @@ impl Place {
     fn carry_out(&self, order: Order) -> Option<io::Result<()>> {
         match order {
             Order::MakeSpare => return Some(make_spare(&*self.files, &self.dir, self.segment_bytes)),
-            Order::Trim(number, bytes) => {
-                let file = self.files.open(&self.dir.join(segment_name(number)));
-                let _ = file.and_then(|file| file.set_len(bytes));
-            }
+            Order::Close(number, bytes) => drop(self.close(number, bytes)),
             Order::Remove(number) => drop(self.files.remove(&self.dir.join(segment_name(number)))),
         }
         None
+    }
+
+    fn close(&self, number: u64, bytes: u64) -> io::Result<()> {
+        let file = self.files.open(&self.dir.join(segment_name(number)))?;
+        let mut frames = Frames::default();
+        frames.put_continued();
+        let end = frames.seal(number, bytes);
+        file.write_all_at(end, bytes)?;
+        file.set_len(bytes + end.len() as u64)
     }
 }
 
@@ -212,9 +218,10 @@ impl Keeper {
         Ok(())
     }
 
-    /// What is behind the end of a segment goes: it was filled with zeros in vain.
-    pub fn trim(&mut self, number: u64, bytes: u64) {
-        self.order(Order::Trim(number, bytes));
+    /// Another segment follows this one, and is durable: says so at its end, and gives back what it was
+    /// filled with in vain.
+    pub fn close(&mut self, number: u64, bytes: u64) {
+        self.order(Order::Close(number, bytes));
     }
 
     /// A segment goes.

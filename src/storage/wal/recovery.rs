@@ -49,8 +49,9 @@ pub(super) struct Last {
     pub bytes: u64,
     pub last_appended: Index,
     /// What follows, as far as it is whole, and the log before it. `None`: nothing at all does, and
-    /// writing goes on in place.
-    pub unmarked: Option<(Shape, Vec<Record>)>,
+    /// writing goes on in place. A snapshot marker says whether it keeps the rest of the log: here
+    /// nobody could find out any more, for the segments that it covers may be gone.
+    pub unmarked: Option<(Shape, Vec<(Record, bool)>)>,
 }
 
 /// Folds records into what is left of them.
@@ -212,7 +213,7 @@ fn read_last(walk: &mut Walk, fold: &mut Fold) -> Result<Last, StorageError> {
     let before = (!is_clean).then(|| fold.shape.clone());
     let mut records = Vec::new();
     for (at, record, keeps_rest) in unmarked {
-        records.push(record.clone());
+        records.push((record.clone(), keeps_rest));
         walk.fold_at(at, fold, record, keeps_rest)?;
     }
     Ok(Last {
@@ -262,6 +263,7 @@ impl Walk {
             Some(Said::Record { record, keeps_rest }) => Step::Record(record, keeps_rest),
             Some(Said::Mark) => Step::Mark,
             Some(Said::Header(_)) => return Err(self.damaged("a header within a segment")),
+            Some(Said::Continued) => return Err(self.damaged("the segment that follows is missing")),
             None => return Err(self.damaged("a frame that makes no sense")),
         };
         self.at = frame.end;
