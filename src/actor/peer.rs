@@ -316,7 +316,8 @@ impl Peer {
 
     /// Lets go of everything and stops, loudly.
     fn stop(&mut self, cause: String, why: Why, ctx: &mut Context<Self>) {
-        self.parts.failures.push(format!("peer {} stopped: {why}: {cause}", self.parts.identity.id));
+        let stopped = self.parts.gauges.set_stopped(why, cause.clone());
+        self.parts.failures.push(format!("peer {} stopped: {stopped}", self.parts.identity.id));
         self.parts.witness.note(|| Event::PeerStopped { cause, why });
         (self.role, self.timer, self.machine, self.storage) = (None, None, None, None);
         ctx.stop();
