@@ -1,11 +1,14 @@
 //! Everything there is to see in one data folder.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use raft_actors::storage::{
-    FolderDisk, SnapshotReport, StorageError,
+    FolderDisk, StorageError,
     files::RealFiles,
-    inspect_snapshots,
+    snapshots::{self, SnapshotReport},
     wal::{self, LogReport, SegmentReport},
 };
 
@@ -43,7 +46,7 @@ impl Look {
         }
         let log = wal::inspect(&RealFiles, &path.join("log"), |segment| look.segments.push(segment));
         look.log = look.keep(log);
-        let snapshots = inspect_snapshots(&RealFiles, &path.join("snapshots"));
+        let snapshots = snapshots::inspect(Arc::new(RealFiles), &path.join("snapshots"));
         look.snapshots = look.keep(snapshots).unwrap_or_default();
         let damaged = look.snapshots.iter().rev().find_map(|snapshot| snapshot.damage.clone());
         if let Some(what) = damaged {

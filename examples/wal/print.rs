@@ -4,7 +4,10 @@ use std::io::{self, Write};
 
 use raft_actors::{
     raft::{PeerId, Position},
-    storage::wal::{FrameContent, FrameReport, SegmentEnd, SegmentReport},
+    storage::{
+        snapshots::SnapshotReport,
+        wal::{FrameContent, FrameReport, SegmentEnd, SegmentReport},
+    },
 };
 use serde_json::{Value, json};
 
@@ -60,9 +63,13 @@ pub fn text(look: &Look, detail: Detail, out: &mut dyn Write) -> io::Result<()> 
         }
     }
     for snapshot in &look.snapshots {
-        let state = snapshot.damage.as_ref().map_or(String::new(), |damage| format!("  DAMAGED: {damage}"));
-        let at = snapshot.at.map_or("?".into(), |at| at.to_string());
-        writeln!(out, "  {} ({} bytes)  covers {at}{state}", snapshot.path.display(), snapshot.bytes)?;
+        let name = snapshot.path.file_name().unwrap_or_default().to_string_lossy();
+        let state = match (&snapshot.damage, snapshot.whole) {
+            (Some(_), _) => ", DAMAGED",
+            (None, true) => "",
+            (None, false) => ", not whole yet",
+        };
+        writeln!(out, "  snapshots/{name} ({} bytes): up to {}{state}", snapshot.bytes, snapshot.at)?;
     }
     for warning in look.log.iter().flat_map(|log| &log.warnings) {
         writeln!(out, "  warning: {warning}")?;
@@ -123,10 +130,11 @@ pub fn to_json(look: &Look, detail: Detail) -> Value {
     }
     if detail != Detail::Verdict {
         value["segments"] = look.segments.iter().map(|segment| segment_json(segment, detail)).collect();
-        let snapshot = |snapshot: &raft_actors::storage::SnapshotReport| {
+        let snapshot = |snapshot: &SnapshotReport| {
             json!({
                 "path": snapshot.path.display().to_string(),
-                "at": snapshot.at.map(position),
+                "at": position(snapshot.at),
+                "whole": snapshot.whole,
                 "bytes": snapshot.bytes,
                 "damage": snapshot.damage,
             })

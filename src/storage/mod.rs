@@ -21,13 +21,14 @@ mod members;
 pub mod memory;
 mod register;
 mod room;
-mod snapshots;
+pub mod snapshots;
 pub mod wal;
 
 pub use folder::{FolderDisk, FolderOptions};
 pub use memory::{MemoryDisk, SimulatedDisk};
 pub use register::{Incarnation, Meeting, Register};
 pub use room::Room;
+pub use snapshots::FileSnapshots;
 
 use crate::raft::{Membership, Position, Record, SnapshotMeta};
 
@@ -99,6 +100,18 @@ pub struct TailLost {
 /// Writes a view of a state machine, as it was when the view was taken, on any thread.
 pub type SnapshotWriter = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
 
+/// Holds a snapshot: see [`SnapshotStore::hold`].
+pub struct Hold {
+    _held: Arc<dyn Send + Sync>,
+}
+
+impl Hold {
+    /// A hold on whatever keeps the snapshot.
+    pub fn new(held: Arc<impl Send + Sync + 'static>) -> Hold {
+        Hold { _held: held }
+    }
+}
+
 /// The snapshots on a disk: at least the latest one.
 pub trait SnapshotStore: Send + Sync + 'static {
     /// The latest whole snapshot.
@@ -119,11 +132,16 @@ pub trait SnapshotStore: Send + Sync + 'static {
     /// It is not there any more, or can't be read.
     fn open(&self, at: Position) -> Result<Box<dyn Read + Send>, StorageError>;
 
+    /// Keeps a snapshot readable until the answer is dropped, also when a later one is in force.
+    /// `None`: it is not there any more.
+    fn hold(&self, at: Position) -> Option<Hold>;
+
     /// Reads up to `bytes_max` bytes of a snapshot from `offset` on; none at its end.
     fn read(&self, at: Position, offset: u64, bytes_max: usize) -> Wait<Result<Bytes, StorageError>>;
 
-    /// Takes in a piece of a leader's snapshot. Pieces that do not follow what is there already
-    /// change nothing. The answer is how many bytes are there, from the start: `meta.bytes` means
+    /// Takes in a piece of a leader's snapshot, behind those that it was given before: several may be
+    /// under way. Pieces that do not follow what is there already change nothing. What is there stays
+    /// until the next one begins, over a restart too if the disk can. The answer is how many bytes are there, from the start: `meta.bytes` means
     /// that the snapshot is whole, durable and in force, if it is not older than the latest.
     fn receive(&self, meta: Arc<SnapshotMeta>, offset: u64, data: Bytes) -> Wait<Result<u64, StorageError>>;
 }
@@ -155,6 +173,14 @@ pub enum StorageError {
     Damaged {
         /// What is damaged.
         what: String,
+    },
+    /// A snapshot could not be written or read. What was in force before is, and the log is well.
+    #[error("{what}: {cause}; what was there before is unharmed")]
+    Aside {
+        /// What was tried.
+        what: String,
+        /// What came in between.
+        cause: io::Error,
     },
     /// The snapshot that was asked for has been replaced by a later one.
     #[error("the snapshot at {at} is gone: ask for the latest")]

@@ -70,8 +70,13 @@ pub async fn check_snapshots(mut make: impl FnMut() -> Box<dyn Disk>) {
     snapshots::never_go_back(&mut *make()).await;
     snapshots::outlive_a_failing_writer(&mut *make()).await;
     snapshots::outlive_a_save_cut_short(&mut *make()).await;
+    snapshots::outlive_a_writer_that_panics(&mut *make()).await;
+    snapshots::stay_while_they_are_held(&mut *make()).await;
     snapshots::come_in_by_pieces(&mut *make()).await;
     snapshots::take_pieces_in_any_order(&mut *make()).await;
+    snapshots::take_several_pieces_at_once(&mut *make()).await;
+    snapshots::go_on_after_a_restart(&mut *make()).await;
+    snapshots::begin_anew_when_damaged_on_the_way(&mut *make()).await;
     snapshots::refuse_what_is_beyond_their_end(&mut *make()).await;
     snapshots::may_be_empty(&mut *make()).await;
     snapshots::give_way_to_another(&mut *make()).await;

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
+    panic::resume_unwind,
     sync::Arc,
 };
 
@@ -138,6 +139,44 @@ pub(super) async fn outlive_a_failing_writer(disk: &mut dyn Disk) {
     check_latest(&*opened.snapshots, later, &content).await;
 }
 
+pub(super) async fn outlive_a_writer_that_panics(disk: &mut dyn Disk) {
+    let (opened, _) = start(disk).await;
+    let (at, content) = (Position::new(2, 5), content(100));
+    worked(arrived(save(&*opened.snapshots, at, &content)).await);
+    let later = Position::new(2, 7);
+    let panicking: SnapshotWriter = Box::new(|out| {
+        out.write_all(b"half")?;
+        // Not `panic!`: it would run the panic hook, and this one is meant.
+        resume_unwind(Box::new("the machine has a mistake"))
+    });
+    let answer = arrived(opened.snapshots.save(later, membership(), panicking)).await;
+    assert!(answer.is_err(), "a writer that panics is heard");
+    check_latest(&*opened.snapshots, at, &content).await;
+    worked(arrived(save(&*opened.snapshots, later, &content)).await);
+    check_latest(&*opened.snapshots, later, &content).await;
+}
+
+pub(super) async fn stay_while_they_are_held(disk: &mut dyn Disk) {
+    let (opened, _) = start(disk).await;
+    let store = &*opened.snapshots;
+    let (at, content) = (Position::new(2, 5), content(3_000));
+    assert!(store.hold(at).is_none(), "what was never there can't be held");
+    worked(arrived(save(store, at, &content)).await);
+    let Some(hold) = store.hold(at) else { panic!("the latest snapshot can be held") };
+    for index in [6, 9] {
+        worked(arrived(save(store, Position::new(2, index), &content.slice(1..))).await);
+    }
+    let piece = worked(arrived(store.read(at, 1_000, 500)).await);
+    assert!(piece == content.slice(1_000..1_500), "a snapshot that is held stays as it is");
+    let again = store.hold(at);
+    assert!(again.is_some(), "what is held can be held once more");
+    drop((hold, again));
+    worked(arrived(save(store, Position::new(2, 12), &content)).await);
+    let gone = arrived(store.read(at, 0, 10)).await;
+    assert!(matches!(gone, Err(StorageError::Gone { .. })), "what nobody holds any more is gone");
+    check_latest(store, Position::new(2, 12), &content).await;
+}
+
 pub(super) async fn outlive_a_save_cut_short(disk: &mut dyn Disk) {
     let (opened, _) = start(disk).await;
     let (at, content) = (Position::new(2, 5), content(10_000));
@@ -189,6 +228,53 @@ pub(super) async fn take_pieces_in_any_order(disk: &mut dyn Disk) {
     check_latest(&*opened.snapshots, at, &content).await;
     same(&worked(arrived(first).await), &30, "the overtaken piece is answered alike");
     check_latest(&*opened.snapshots, at, &content).await;
+}
+
+pub(super) async fn take_several_pieces_at_once(disk: &mut dyn Disk) {
+    let (opened, _) = start(disk).await;
+    let (at, content) = (Position::new(3, 8), content(70_000));
+    let meta = meta(at, &content);
+    let ends = (1..=7).map(|piece| piece * 10_000);
+    let under_way: Vec<_> = ends
+        .map(|end| {
+            let piece = content.slice(end - 10_000..end);
+            (end as u64, opened.snapshots.receive(meta.clone(), end as u64 - 10_000, piece))
+        })
+        .collect();
+    for (end, held) in under_way {
+        same(&worked(arrived(held).await), &end, "pieces are taken in the order in which they are given");
+    }
+    check_latest(&*opened.snapshots, at, &content).await;
+}
+
+pub(super) async fn go_on_after_a_restart(disk: &mut dyn Disk) {
+    let (opened, _) = start(disk).await;
+    let (at, content) = (Position::new(3, 8), content(30_000));
+    let meta = meta(at, &content);
+    let half = content.slice(..20_000);
+    same(&receive(&*opened.snapshots, &meta, 0, &half).await, &20_000, "it begins");
+    drop(opened);
+    let (opened, _) = start(disk).await;
+    let store = &*opened.snapshots;
+    same(&store.latest(), &None, "a part of a snapshot is not in force");
+    // A disk may have forgotten what was not whole. But it says so, and never mixes.
+    let held = receive(store, &meta, 0, &content.slice(..10)).await as usize;
+    assert!([10, 20_000].contains(&held), "it goes on where it was, or begins anew: {held}");
+    let rest = content.slice(held..);
+    same(&receive(store, &meta, held as u64, &rest).await, &30_000, "it is whole");
+    check_latest(store, at, &content).await;
+}
+
+pub(super) async fn begin_anew_when_damaged_on_the_way(disk: &mut dyn Disk) {
+    let (opened, _) = start(disk).await;
+    let store = &*opened.snapshots;
+    let (at, content) = (Position::new(3, 8), content(100));
+    let meta = meta(at, &content);
+    same(&receive(store, &meta, 0, &content.slice(..60)).await, &60, "it begins");
+    same(&receive(store, &meta, 60, &content.slice(..40)).await, &0, "it is not what was sent");
+    same(&store.latest(), &None, "what is damaged is not in force");
+    same(&receive(store, &meta, 0, &content).await, &100, "it is whole");
+    check_latest(store, at, &content).await;
 }
 
 pub(super) async fn refuse_what_is_beyond_their_end(disk: &mut dyn Disk) {

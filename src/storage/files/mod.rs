@@ -14,8 +14,10 @@
 use std::{fmt, io, path::Path};
 
 mod real;
+mod simulated;
 
 pub use real::RealFiles;
+pub use simulated::{Call, Calls, Fault, Loss, SimulatedFiles};
 
 /// A file system.
 pub trait Files: Send + Sync + fmt::Debug + 'static {

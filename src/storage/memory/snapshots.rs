@@ -1,8 +1,8 @@
-//! The snapshots on a memory disk: a shelf with the latest two, and the one that comes in.
+//! The snapshots on a memory disk: the latest, those that are still being sent, and the one that
+//! comes in.
 //!
-//! The snapshot before the latest stays, so that a leader that takes a new one does not pull the
-//! old one from under a transfer: by the time of the second new one, a follower that is still not
-//! done hears `Gone`, and begins anew with the latest. A reader that is open keeps its bytes
+//! A snapshot that somebody holds stays when a later one takes its place, so that a leader that takes
+//! a new one does not pull the old one from under a transfer. A reader that is open keeps its bytes
 //! whatever happens, like an unlinked file.
 //!
 //! What comes in is kept beside the shelf, in one buffer, until it is whole. Its bytes are not
@@ -10,18 +10,19 @@
 //! it has to begin anew. An answer of `meta.bytes` is given only when the snapshot is in force, so
 //! a repeated last piece waits for the same sync as the first one.
 
-use std::{collections::VecDeque, io::Read, sync::Arc};
+use std::{
+    io::{self, Read},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Weak},
+};
 
 use bytes::{Buf, Bytes};
 
 use super::Shared;
 use crate::{
     raft::{Membership, Position, SnapshotMeta},
-    storage::{SnapshotStore, SnapshotWriter, StorageError, Wait},
+    storage::{Hold, SnapshotStore, SnapshotWriter, StorageError, Wait},
 };
-
-/// How many snapshots can be read: the latest, and the one before.
-const KEPT: usize = 2;
 
 struct Stored {
     meta: Arc<SnapshotMeta>,
@@ -36,11 +37,11 @@ struct Incoming {
 }
 
 /// Durable snapshots, and the one that comes in.
-///
-/// Invariant: at most [`KEPT`] are stored, in the order of their positions.
 #[derive(Default)]
 pub(super) struct Shelf {
-    stored: VecDeque<Stored>,
+    latest: Option<Arc<Stored>>,
+    /// Those before it: alive for as long as anybody holds them.
+    before: Vec<Weak<Stored>>,
     incoming: Option<Incoming>,
 }
 
@@ -55,7 +56,7 @@ impl Shelf {
     }
 
     fn latest(&self) -> Option<&Arc<SnapshotMeta>> {
-        self.stored.back().map(|stored| &stored.meta)
+        self.latest.as_ref().map(|stored| &stored.meta)
     }
 
     /// The latest snapshot, if it leaves nothing to do for one at `at`. What snapshots cover is
@@ -64,9 +65,10 @@ impl Shelf {
         self.latest().filter(|latest| latest.at.index >= at.index)
     }
 
-    fn bytes(&self, at: Position) -> Result<&Bytes, StorageError> {
-        let stored = self.stored.iter().find(|stored| stored.meta.at == at);
-        stored.map(|stored| &stored.bytes).ok_or(StorageError::Gone { at })
+    fn find(&self, at: Position) -> Result<Arc<Stored>, StorageError> {
+        let before = self.before.iter().filter_map(Weak::upgrade);
+        let found = self.latest.iter().cloned().chain(before).find(|stored| stored.meta.at == at);
+        found.ok_or(StorageError::Gone { at })
     }
 
     /// Puts a snapshot in force, unless it is older than the latest; returns the latest.
@@ -75,10 +77,9 @@ impl Shelf {
             return latest.clone();
         }
         self.incoming.take_if(|incoming| incoming.meta.at.index <= meta.at.index);
-        self.stored.push_back(Stored { meta: meta.clone(), bytes });
-        while self.stored.len() > KEPT {
-            self.stored.pop_front();
-        }
+        self.before.retain(|before| before.strong_count() > 0);
+        let before = self.latest.replace(Arc::new(Stored { meta: meta.clone(), bytes }));
+        self.before.extend(before.as_ref().map(Arc::downgrade));
         meta
     }
 
@@ -157,8 +158,10 @@ impl SnapshotStore for MemorySnapshots {
         }
         // Not under the lock: it is the machine's own code, and may be long.
         let mut bytes = Vec::new();
-        if let Err(cause) = write(&mut bytes) {
-            return Wait::Now(Err(StorageError::Io { what: format!("snapshot at {at}"), cause }));
+        let written = catch_unwind(AssertUnwindSafe(|| write(&mut bytes)))
+            .unwrap_or_else(|_| Err(io::Error::other("the machine panicked while it was written")));
+        if let Err(cause) = written {
+            return Wait::Now(Err(StorageError::Aside { what: format!("snapshot at {at}"), cause }));
         }
         let checksum = crc32c::crc32c(&bytes);
         let meta = Arc::new(SnapshotMeta { at, membership, bytes: bytes.len() as u64, checksum });
@@ -171,13 +174,18 @@ impl SnapshotStore for MemorySnapshots {
     }
 
     fn open(&self, at: Position) -> Result<Box<dyn Read + Send>, StorageError> {
-        let bytes = self.shared.lock().shelf.bytes(at)?.clone();
-        Ok(Box::new(bytes.reader()))
+        let stored = self.shared.lock().shelf.find(at)?;
+        Ok(Box::new(stored.bytes.clone().reader()))
+    }
+
+    fn hold(&self, at: Position) -> Option<Hold> {
+        self.shared.lock().shelf.find(at).ok().map(Hold::new)
     }
 
     fn read(&self, at: Position, offset: u64, bytes_max: usize) -> Wait<Result<Bytes, StorageError>> {
         let platter = self.shared.lock();
-        Wait::Now(platter.shelf.bytes(at).map(|bytes| {
+        Wait::Now(platter.shelf.find(at).map(|stored| {
+            let bytes = &stored.bytes;
             let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
             let to = from.saturating_add(bytes_max).min(bytes.len());
             bytes.slice(from..to)
