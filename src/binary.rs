@@ -39,6 +39,14 @@ pub(crate) fn take_byte(from: &mut Bytes) -> Option<u8> {
 
 /// Takes a varint off. `None` if it is cut short or does not fit in 64 bits.
 pub(crate) fn take_varint(from: &mut Bytes) -> Option<u64> {
+    let (value, bytes) = varint_at(from)?;
+    *from = from.slice(bytes..);
+    Some(value)
+}
+
+/// The varint at the beginning, and how many bytes it takes. `None` if it is cut short or does not
+/// fit in 64 bits.
+pub(crate) fn varint_at(from: &[u8]) -> Option<(u64, usize)> {
     let mut value = 0;
     for (place, &byte) in from.iter().take(VARINT_BYTES_MAX).enumerate() {
         let bits = u64::from(byte & 0x7f);
@@ -48,8 +56,7 @@ pub(crate) fn take_varint(from: &mut Bytes) -> Option<u64> {
         }
         value |= bits << (7 * place);
         if byte < 0x80 {
-            *from = from.slice(place + 1..);
-            return Some(value);
+            return Some((value, place + 1));
         }
     }
     None

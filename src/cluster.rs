@@ -19,9 +19,12 @@ use tokio::{
 };
 
 mod builder;
+mod data;
 mod runtime;
 
 pub use builder::Builder;
+
+use data::PeerDisk;
 
 use crate::{
     actor::{
@@ -73,7 +76,7 @@ struct Inner {
 /// Where one peer lives.
 struct Place {
     seat: Arc<Seat>,
-    disk: MemoryDisk,
+    disk: PeerDisk,
     host: HostHandle,
 }
 
@@ -195,7 +198,7 @@ impl<I: Interface> Cluster<I> {
     /// Starts a peer again, from what its disk holds. Nothing happens if it is up.
     pub async fn restart(&self, peer: PeerId) {
         if let Some(place) = self.inner.places.get(&peer) {
-            place.host.open(place.seat.clone(), Box::new(place.disk.clone())).await;
+            place.host.open(place.seat.clone(), place.disk.boxed()).await;
         }
     }
 
@@ -213,9 +216,12 @@ impl<I: Interface> Cluster<I> {
         self.end(peer, Why::Stopped).await;
     }
 
-    /// The disk of a peer: slow it down, make it fail.
+    /// The disk of a peer, if it is in memory: slow it down, make it fail.
     pub fn disk(&self, peer: PeerId) -> Option<&MemoryDisk> {
-        self.inner.places.get(&peer).map(|place| &place.disk)
+        match &self.inner.places.get(&peer)?.disk {
+            PeerDisk::Memory(disk) => Some(disk),
+            PeerDisk::Folder(_) => None,
+        }
     }
 
     // The network.
@@ -302,7 +308,8 @@ impl<I: Interface> Cluster<I> {
         self.inner.failures.list()
     }
 
-    /// Ends the cluster.
+    /// Ends the cluster. Its data folders, if it has any, are free for another from then on, also
+    /// while clients of this one are still around.
     ///
     /// # Errors
     /// Something had gone wrong that nobody had asked for: see [`Cluster::failures`].
@@ -314,6 +321,8 @@ impl<I: Interface> Cluster<I> {
         for thread in threads {
             thread.end().await;
         }
+        let disks: Vec<_> = self.inner.places.values().map(|place| place.disk.clone()).collect();
+        runtime::off_thread(move || disks.iter().for_each(PeerDisk::close)).await?;
         match self.failures() {
             failures if failures.is_empty() => Ok(()),
             failures => Err(ClusterError::Failures(failures)),

@@ -3,6 +3,7 @@
 use crate::{
     machine::CodecError,
     raft::{Index, PeerId},
+    storage::StorageError,
 };
 
 /// A [`Config`](crate::Config) that makes no sense.
@@ -104,6 +105,14 @@ pub enum ClusterError {
     /// A simulation runs on the caller's thread with a clock of its own.
     #[error("a simulation can't run inside an async runtime: call it from a plain thread or `#[test]`")]
     InsideRuntime,
+    /// A simulated cluster has its disks in memory.
+    #[error(
+        "a simulation has its disks in memory, where time is virtual and faults can be injected: leave `data` out, or `start` a live cluster"
+    )]
+    DataInSimulation,
+    /// The data folders can't be used.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// The system did not give us a thread or a runtime.
     #[error("the cluster's thread could not be started: {0}")]
     Thread(std::io::Error),

@@ -11,6 +11,8 @@ use raft_actors::{
 #[allow(dead_code)]
 #[path = "../examples/cluster/lines.rs"]
 mod lines;
+#[path = "../examples/cluster/value.rs"]
+mod value;
 
 use lines::{Ask, Lines, PAGE_BYTES, Summary, Told};
 

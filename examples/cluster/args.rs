@@ -5,6 +5,12 @@ use std::{ops::RangeInclusive, path::PathBuf, str::FromStr};
 use clap::{Parser, ValueEnum};
 use raft_actors::raft::ActorKind;
 
+/// How many peers there are if nobody says.
+const PEERS: u64 = 3;
+
+/// The longest command that can be asked for.
+const VALUE_BYTES_MAX: u64 = 64 << 20;
+
 /// Shown behind the options.
 const EXAMPLES: &str = "\
 Examples:
@@ -14,6 +20,10 @@ Examples:
   cluster --input words.txt --peers 5 --crash-every 500 --kill-every 3000 --json
   cluster --crash storage@300 --crash follower-machine@600
   seq 1000 | cluster --input - --machine count --poison-at 777
+  cluster --input words.txt --data state --acks acks   kill it whenever you like, and call it again
+
+With --data the lines are acknowledged once they are on the disks of a majority. The same call on the
+same folder says `resumed at N` and goes on with line N + 1, whatever ended the one before.
 
 Exit code: 0 if all living peers hold the same lines, and all of them; 1 if not; 2 for a wrong call.";
 
@@ -33,9 +43,21 @@ pub struct Args {
     /// Write the lines that each living peer applied to DIR/peer-<ID>.log
     #[arg(long, value_name = "DIR")]
     pub dump: Option<PathBuf>,
-    /// How many peers, 1 to 9
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = in_range(1..=9))]
-    pub peers: u64,
+    /// How many peers, 1 to 9 [default: 3, or as many as have their state in --data]
+    #[arg(long, value_name = "N", value_parser = in_range(1..=9))]
+    pub peers: Option<u64>,
+    /// Keep the peers' state in DIR/peer-<ID>, and go on from what is there
+    ///
+    /// A line is acknowledged once it is on the disks of a majority. Prints `resumed at N` first: so
+    /// many lines were applied before, and the run goes on with the next one of the same input.
+    #[arg(long, value_name = "DIR", conflicts_with = "seed")]
+    pub data: Option<PathBuf>,
+    /// Keep the number of acknowledged lines in FILE, up to date at any moment
+    #[arg(long, value_name = "FILE")]
+    pub acks: Option<PathBuf>,
+    /// Make each command N bytes long: a shorter line is padded, and the padding is taken off again
+    #[arg(long, value_name = "N", value_parser = in_range(1..=VALUE_BYTES_MAX))]
+    pub value_bytes: Option<u64>,
     /// How many lines are under way at a time, at most
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = in_range(1..=65_536))]
     pub in_flight: u64,
@@ -59,6 +81,12 @@ pub struct Args {
     /// Take a snapshot, and shorten the log, whenever N entries were applied
     #[arg(long, value_name = "N", value_parser = in_range(1..=u64::MAX))]
     pub snapshot_every: Option<u64>,
+    /// The same whenever entries of N bytes were applied
+    #[arg(long, value_name = "N", value_parser = in_range(1..=u64::MAX))]
+    pub snapshot_bytes: Option<u64>,
+    /// How many entries stay in the log behind a snapshot [default: 10000, or half of --snapshot-every]
+    #[arg(long, value_name = "N", value_parser = in_range(0..=u64::MAX / 2))]
+    pub trail: Option<u64>,
     /// Have the machine panic at this line, on each peer and each time
     #[arg(long, value_name = "LINE", value_parser = in_range(1..=u64::MAX))]
     pub poison_at: Option<u64>,
@@ -117,16 +145,19 @@ impl FromStr for Crash {
 }
 
 impl Args {
+    /// How many peers there are, unless --data says otherwise.
+    pub fn peers(&self) -> u64 {
+        self.peers.unwrap_or(PEERS)
+    }
+
     /// What clap can't check by itself.
     pub fn check(&self) -> Result<(), String> {
-        if self.kill_for_good > self.peers {
-            return Err(format!(
-                "--kill-for-good {} is more than the {} peers",
-                self.kill_for_good, self.peers
-            ));
+        let peers = self.peers();
+        if self.kill_for_good > peers {
+            return Err(format!("--kill-for-good {} is more than the {peers} peers", self.kill_for_good));
         }
         let needs_two = |crash: &&Crash| crash.of_follower || crash.kind == ActorKind::Replicator;
-        if self.peers == 1 && self.crash.iter().any(|crash| needs_two(&crash)) {
+        if peers == 1 && self.crash.iter().any(|crash| needs_two(&crash)) {
             return Err("--crash: a single peer has no followers and no replicators".into());
         }
         if self.machine == Machine::Count && self.dump.is_some() {
@@ -141,7 +172,7 @@ fn in_range(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> 
         let number: u64 = text.parse().map_err(|_| "it is no whole number".to_string())?;
         match (range.contains(&number), *range.end()) {
             (true, _) => Ok(number),
-            (false, u64::MAX) => Err(format!("it has to be at least {}", range.start())),
+            (false, end) if end >= u64::MAX / 2 => Err(format!("it has to be at least {}", range.start())),
             (false, end) => Err(format!("it has to be {} to {end}", range.start())),
         }
     }

@@ -17,10 +17,7 @@ use tokio::{
 };
 
 use super::{
-    args::Crash,
-    progress::Progress,
-    run::{Failure, Keeps, PATIENCE},
-    tally::Tally,
+    args::Crash, failure::Failure, patience::PATIENCE, progress::Progress, run::Keeps, tally::Tally,
 };
 
 /// How long an injected crash may take to land before it is injected anew: its actor may have been
@@ -76,7 +73,7 @@ impl<'a, M: Keeps> Chaos<'a, M> {
             tally,
             plan,
             progress,
-            acknowledged: 0,
+            acknowledged: progress.acknowledged(),
             crashes: 0,
             kills: 0,
             followers: 0,

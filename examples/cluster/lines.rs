@@ -1,7 +1,8 @@
 //! The two state machines of this example: the list of applied lines, or only their count and digest.
 //!
 //! Both answer a command with the line's number. So whoever proposes in order knows from the answer
-//! alone that each line was applied once, and in its place.
+//! alone that each line was applied once, and in its place. Padding is taken off a command before
+//! anything else: it is neither counted nor kept.
 
 use std::{
     io::{self, Read},
@@ -16,6 +17,8 @@ use raft_actors::{
 };
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash64;
+
+use super::value;
 
 /// A tail this long becomes a chunk that is shared from then on.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -103,8 +106,8 @@ impl StateMachine for Count {
     type Query = Ask;
     type Response = Told;
 
-    fn apply(&mut self, _: Position, Raw(line): Raw) -> u64 {
-        self.add(&line)
+    fn apply(&mut self, _: Position, Raw(command): Raw) -> u64 {
+        self.add(&value::strip(&command))
     }
 
     fn query(&self, ask: Ask) -> Told {
@@ -169,7 +172,8 @@ impl StateMachine for Lines {
     type Query = Ask;
     type Response = Told;
 
-    fn apply(&mut self, _: Position, Raw(line): Raw) -> u64 {
+    fn apply(&mut self, _: Position, Raw(command): Raw) -> u64 {
+        let line = value::strip(&command);
         let number = self.count.add(&line);
         self.tail.extend_from_slice(&line);
         if self.tail.len() >= CHUNK_BYTES {

@@ -1,7 +1,7 @@
 //! What each peer has in the end: asked of its own machine, page by page.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     time::Duration,
@@ -10,8 +10,9 @@ use std::{
 use raft_actors::{Cluster, actor::gauges::PeerStatus, raft::PeerId};
 
 use super::{
+    failure::Failure,
     lines::{Ask, Summary, Told},
-    run::{Failure, Keeps},
+    run::Keeps,
 };
 
 /// How long a peer that is up may take to answer a question.
@@ -44,6 +45,19 @@ pub async fn report_all<M: Keeps>(cluster: &Cluster<M>) -> Vec<PeerReport> {
 /// The file that a peer's lines go to.
 pub fn dump_path(folder: &Path, peer: PeerId) -> PathBuf {
     folder.join(format!("peer-{peer}.log"))
+}
+
+/// Takes away what an earlier run left: a dead peer writes nothing.
+pub fn clear(folder: &Path, peers: &[PeerId]) -> Result<(), Failure> {
+    for &peer in peers {
+        match fs::remove_file(dump_path(folder, peer)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Failure::Dump { peer, cause: error.to_string() });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Writes the lines of every peer that is up into its file.

@@ -8,18 +8,14 @@ use std::{
 use raft_actors::raft::{ActorKind, PeerId, RoleKind};
 use serde_json::{Map, Value, json};
 
-use super::{
-    args::Args,
-    peers::PeerReport,
-    run::{Failure, Outcome},
-};
+use super::{args::Args, failure::Failure, peers::PeerReport, run::Outcome};
 
 /// The kinds of actors that are counted.
 const KINDS: [ActorKind; 5] =
     [ActorKind::Role, ActorKind::Replicator, ActorKind::Timer, ActorKind::Storage, ActorKind::Machine];
 
 /// One JSON object: everything that is known of the run.
-pub fn print_json(args: &Args, lines: u64, outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
+pub fn print_json(args: &Args, outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
     let counts = &outcome.counts;
     let digests: Map<String, Value> = outcome
         .peers
@@ -31,7 +27,8 @@ pub fn print_json(args: &Args, lines: u64, outcome: &Outcome, out: &mut dyn Writ
         "error": outcome.failure.as_ref().map(Failure::to_string),
         "unasked": outcome.unasked,
         "seed": args.seed,
-        "lines": lines,
+        "lines": outcome.lines,
+        "resumed_at": outcome.resumed.filter(|_| args.data.is_some()),
         "acknowledged": outcome.acknowledged,
         "peers": outcome.peers.iter().map(peer_json).collect::<Vec<_>>(),
         "terms": counts.terms.0,
@@ -54,6 +51,7 @@ fn peer_json(peer: &PeerReport) -> Value {
     json!({
         "id": status.peer.0,
         "up": status.up,
+        "stopped": status.stopped.as_ref().map(|stopped| stopped.to_string()),
         "role": status.role.map(RoleKind::name),
         "term": status.term.0,
         "applied": status.applied.0,
@@ -75,8 +73,9 @@ fn hex(digest: u64) -> String {
 }
 
 /// A table of the peers, and what happened, in a sentence or two.
-pub fn print_text(lines: u64, outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
+pub fn print_text(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
     print_peers(&outcome.peers, out)?;
+    let lines = outcome.lines;
     let counts = &outcome.counts;
     write!(out, "\n{}, {} acknowledged", count(lines, "line"), outcome.acknowledged)?;
     write!(out, "; {} in {}", count(counts.elections, "election"), count(counts.terms.0, "term"))?;
@@ -100,7 +99,9 @@ pub fn print_peers(peers: &[PeerReport], out: &mut dyn Write) -> io::Result<()> 
             || ("-".to_string(), "-".to_string()),
             |summary| (summary.count.to_string(), hex(summary.digest)),
         );
-        let note = status.poisoned.map_or_else(String::new, |index| format!("poisoned at entry {index}"));
+        let poisoned = status.poisoned.map(|index| format!("poisoned at entry {index}"));
+        let stopped = status.stopped.as_ref().map(|stopped| format!("stopped: {}", stopped.why));
+        let note = stopped.or(poisoned).unwrap_or_default();
         let up = if status.up { "yes" } else { "no" };
         let line = format!(
             "{:<4}  {up:<3}  {role:<13}  {:>4}  {:>8}  {held:>8}  {digest:<16}  {note}",
@@ -117,7 +118,15 @@ pub fn print_failure(failure: &Failure, outcome: &Outcome, out: &mut dyn Write) 
     for what in &outcome.unasked {
         writeln!(out, "  {what}")?;
     }
+    for status in outcome.peers.iter().map(|peer| &peer.status) {
+        if let Some(stopped) = &status.stopped {
+            writeln!(out, "  peer {} stopped: {stopped}", status.peer)?;
+        }
+    }
     match failure {
+        Failure::Interrupted if outcome.is_durable => {
+            writeln!(out, "  the same call goes on behind line {}", outcome.acknowledged)
+        }
         Failure::NoQuorum { .. } | Failure::NotCaughtUp { .. } => print_quorum(outcome, out),
         Failure::Poisoned { .. } => {
             writeln!(out, "  mend the machine and start the peers again: what was acknowledged is safe")

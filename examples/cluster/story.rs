@@ -2,7 +2,6 @@
 
 use std::io::{Write, stdout};
 
-use bytes::Bytes;
 use raft_actors::{
     observe::{Observer, Report},
     raft::{ActorKind, Event, Why},
@@ -12,8 +11,9 @@ use raft_actors::{
 pub const LINES: u64 = 1_000;
 
 /// The lines that are replicated when there is no input.
-pub fn lines() -> Vec<Bytes> {
-    (1..=LINES).map(|number| Bytes::from(format!("line {number} of a file that nobody wrote\n"))).collect()
+pub fn text() -> Vec<u8> {
+    let line = |number| format!("line {number} of a file that nobody wrote\n");
+    (1..=LINES).map(line).collect::<String>().into_bytes()
 }
 
 /// Tells what happens.

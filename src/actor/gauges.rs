@@ -1,11 +1,14 @@
 //! What a peer last published of itself: read by anybody, at any time, without asking an actor.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+use std::{
+    fmt,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
 };
 
-use crate::raft::{Index, PeerId, Position, Role, RoleKind, State, Term};
+use crate::raft::{Index, PeerId, Position, Role, RoleKind, State, Term, Why};
 
 /// The published figures of one peer. Written by its actors, each figure by one of them.
 #[derive(Debug, Default)]
@@ -32,6 +35,25 @@ pub struct Gauges {
     syncing: AtomicBool,
     /// As the leader last saw them, at its last heartbeat.
     followers: Mutex<Vec<FollowerStatus>>,
+    /// Why the peer gave up by itself.
+    stopped: Mutex<Option<Stopped>>,
+}
+
+/// Why a peer stopped by itself. It does not come back before somebody starts it again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Stopped {
+    /// The reason.
+    pub why: Why,
+    /// What happened, in words: of a disk, what was tried on which file, and what the system said.
+    pub cause: String,
+}
+
+/// `the disk failed: wal-1: sync: Input/output error`.
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.why, self.cause)
+    }
 }
 
 /// One follower as its leader last saw it.
@@ -58,6 +80,8 @@ pub struct PeerStatus {
     pub peer: PeerId,
     /// Whether it runs.
     pub up: bool,
+    /// Why it stopped by itself, if it did and was not started again since.
+    pub stopped: Option<Stopped>,
     /// Its role; `None` while it is down or recovers.
     pub role: Option<RoleKind>,
     /// Its term.
@@ -163,6 +187,13 @@ impl Gauges {
         Index(self.commit.load(Relaxed))
     }
 
+    /// The peer gives up, for good.
+    pub fn set_stopped(&self, why: Why, cause: String) -> Stopped {
+        let stopped = Stopped { why, cause };
+        *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(stopped.clone());
+        stopped
+    }
+
     /// Something that rises whenever the peer gets on.
     pub fn progress(&self) -> u64 {
         self.commit().0.saturating_add(self.applied().0)
@@ -172,9 +203,11 @@ impl Gauges {
     pub fn status(&self, peer: PeerId, up: bool, role: Option<RoleKind>, term: Term) -> PeerStatus {
         let id = |value: u64| (value > 0).then_some(value);
         let followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone();
         PeerStatus {
             peer,
             up,
+            stopped,
             role,
             term,
             leader: id(self.leader.load(Relaxed)).map(PeerId),

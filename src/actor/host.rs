@@ -244,6 +244,7 @@ impl Handler<ChildDown> for Host {
         let Some(running) = fallen.map(|(&id, _)| id).and_then(|id| self.running.remove(&id)) else { return };
         if let End::Panicked(cause) = down.end {
             let life = running.seat.life();
+            life.gauges.set_stopped(Why::Panicked, cause.clone());
             running.seat.plan.failures.push(format!("peer {} panicked: {cause}", running.seat.id()));
             life.witness.note(|| Event::PeerStopped { cause, why: Why::Panicked });
         }

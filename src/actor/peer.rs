@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     raft::*,
-    storage::{Disk, SnapshotStore},
+    storage::{Disk, SnapshotStore, StorageError},
 };
 
 /// A new role is in office.
@@ -173,6 +173,14 @@ impl Peer {
             Err(unfit) => return self.stop(unfit.to_string(), Why::DiskFailed, ctx),
         };
         let snapshot = latest.map_or(Position::ZERO, |meta| meta.at);
+        if state.log().base().index > snapshot.index {
+            let what = format!(
+                "the log begins behind entry {}, and the latest snapshot covers entry {} only: a snapshot is missing",
+                state.log().base().index,
+                snapshot.index
+            );
+            return self.stop(StorageError::Damaged { what }.to_string(), Why::DiskFailed, ctx);
+        }
         parts.gauges.set_snapshot(snapshot.index);
         parts.gauges.set_syncing(false);
         state.now_ms = parts.witness.hub().now_ms();
@@ -308,7 +316,8 @@ impl Peer {
 
     /// Lets go of everything and stops, loudly.
     fn stop(&mut self, cause: String, why: Why, ctx: &mut Context<Self>) {
-        self.parts.failures.push(format!("peer {} stopped: {why}: {cause}", self.parts.identity.id));
+        let stopped = self.parts.gauges.set_stopped(why, cause.clone());
+        self.parts.failures.push(format!("peer {} stopped: {stopped}", self.parts.identity.id));
         self.parts.witness.note(|| Event::PeerStopped { cause, why });
         (self.role, self.timer, self.machine, self.storage) = (None, None, None, None);
         ctx.stop();

@@ -6,10 +6,15 @@ use std::{
     future::Future,
     marker::PhantomData,
     ops::RangeInclusive,
+    path::PathBuf,
     sync::{Arc, Mutex},
 };
 
-use super::{Cluster, Inner, Place, limits, runtime};
+use super::{
+    Cluster, Inner, Place,
+    data::{Disks, PEERS},
+    limits, runtime,
+};
 use crate::{
     actor::{
         custom::{Engine, HiredActor, MachineLike},
@@ -22,7 +27,7 @@ use crate::{
     error::ClusterError,
     machine::{Interface, StateMachine, erased::Typed},
     observe::{Hub, Observer},
-    raft::{Identity, Membership, PeerId},
+    raft::{Event, Identity, PeerId, Why},
     storage::{MemoryDisk, memory::SimulatedDisk},
     transport::{faults::Faults, local::Local},
 };
@@ -30,7 +35,9 @@ use crate::{
 /// Makes a [`Cluster`].
 pub struct Builder<I: Interface> {
     factory: Arc<dyn MachineFactory>,
-    peers: usize,
+    /// What was asked for.
+    peers: Option<usize>,
+    data: Option<PathBuf>,
     config: Config,
     seed: Option<u64>,
     thread_per_peer: bool,
@@ -78,7 +85,8 @@ impl<I: Interface> Builder<I> {
     fn new(factory: impl Fn(PeerId) -> Engine + Send + Sync + 'static) -> Builder<I> {
         Builder {
             factory: Arc::new(Factory(factory)),
-            peers: 3,
+            peers: None,
+            data: None,
             config: Config::default(),
             seed: None,
             thread_per_peer: false,
@@ -93,7 +101,41 @@ impl<I: Interface> Builder<I> {
     /// How many peers, 1 to 9. Default 3.
     #[must_use]
     pub fn peers(mut self, peers: usize) -> Self {
-        self.peers = peers;
+        self.peers = Some(peers);
+        self
+    }
+
+    /// Keeps what the peers of a live cluster promise in files: peer 1 in `dir/peer-1`, and so on. What
+    /// was acknowledged survives the end of the process, whatever ended it. Default: in memory.
+    ///
+    /// If there is a cluster in `dir` it is taken up again, with its own peers: should
+    /// [`Builder::peers`] say otherwise, that is ignored with a [`Event::Warned`]. A peer whose folder
+    /// is damaged or gone stays down and says why, see
+    /// [`PeerStatus::stopped`](crate::actor::gauges::PeerStatus::stopped).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use raft_actors::{Cluster, machine::closure};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = std::env::temp_dir().join(format!("raft-actors-data-{}", std::process::id()));
+    /// let sum = || Cluster::of(|_| closure(0u64, |sum: &mut u64, more: u64| { *sum += more; *sum }));
+    ///
+    /// let cluster = sum().data(&dir).start().await?;
+    /// cluster.client().propose(&40).await?;
+    /// cluster.shutdown().await?;
+    ///
+    /// let cluster = sum().data(&dir).start().await?;
+    /// assert_eq!(cluster.client().propose(&2).await?, 42);
+    /// # cluster.shutdown().await?;
+    /// # std::fs::remove_dir_all(&dir)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn data(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.data = Some(dir.into());
         self
     }
 
@@ -129,7 +171,7 @@ impl<I: Interface> Builder<I> {
     }
 
     /// How long syncs take, in milliseconds: drawn anew for each. Default: no time if live, 1 to 5 if
-    /// simulated.
+    /// simulated. With [`Builder::data`] they take the time that they take.
     #[must_use]
     pub fn sync_ms(mut self, sync_ms: RangeInclusive<u64>) -> Self {
         self.sync_ms = Some(sync_ms);
@@ -153,16 +195,28 @@ impl<I: Interface> Builder<I> {
 
     fn validate(&self) -> Result<(), ClusterError> {
         self.config.validate()?;
-        if (1..=9).contains(&self.peers) { Ok(()) } else { Err(ClusterError::Peers(self.peers)) }
+        match self.peers.filter(|peers| !(1..=9).contains(peers)) {
+            None => Ok(()),
+            Some(peers) => Err(ClusterError::Peers(peers)),
+        }
     }
 
     /// Starts a live cluster on threads of its own, on the real clock.
     ///
     /// # Errors
-    /// The configuration makes no sense, or the system gives no threads.
-    pub async fn start(self) -> Result<Cluster<I>, ClusterError> {
+    /// The configuration makes no sense, the system gives no threads, or the data folder is in use,
+    /// of another cluster, or can't be made.
+    pub async fn start(mut self) -> Result<Cluster<I>, ClusterError> {
         self.validate()?;
-        let count = if self.thread_per_peer { self.peers } else { 1 };
+        let (seed, peers) = (self.seed.unwrap_or_else(rand::random), self.peers);
+        let disks = match self.data.take() {
+            Some(dir) => runtime::off_thread(move || Disks::in_folders(&dir, peers)).await??,
+            None => Disks::in_memory(peers.unwrap_or(PEERS), |peer| match self.sync_ms.clone() {
+                None => MemoryDisk::new(),
+                Some(sync_ms) => simulated_disk(seed, peer, sync_ms),
+            }),
+        };
+        let count = if self.thread_per_peer { disks.of.len() } else { 1 };
         let mut threads = Vec::new();
         let mut hosts = Vec::new();
         for number in 1..=count {
@@ -170,12 +224,7 @@ impl<I: Interface> Builder<I> {
             threads.push(thread);
             hosts.push(host);
         }
-        let seed = self.seed.unwrap_or_else(rand::random);
-        let disk = |sync_ms: &Option<_>, peer: PeerId| match sync_ms.clone() {
-            None => MemoryDisk::new(),
-            Some(sync_ms) => simulated_disk(seed, peer, sync_ms),
-        };
-        let cluster = self.assemble(seed, hosts, threads, disk);
+        let cluster = self.assemble(seed, hosts, threads, disks);
         cluster.start_all().await;
         Ok(cluster)
     }
@@ -184,24 +233,23 @@ impl<I: Interface> Builder<I> {
     /// the script does. The same seed gives the same run, event by event.
     ///
     /// # Errors
-    /// The configuration makes no sense; it was called inside an async runtime; or something went
-    /// wrong that nobody had asked for, such as an actor that panicked by itself.
+    /// The configuration makes no sense; it was called inside an async runtime, or with
+    /// [`Builder::data`]; or something went wrong that nobody had asked for, such as an actor that panicked by itself.
     pub fn simulate<T, F>(self, seed: u64, script: impl FnOnce(Cluster<I>) -> F) -> Result<T, ClusterError>
     where
         F: Future<Output = T>,
     {
         self.validate()?;
+        if self.data.is_some() {
+            return Err(ClusterError::DataInSimulation);
+        }
         let allow_failures = self.allow_failures;
         runtime::simulate(async move {
-            let builder = Builder {
-                latency_ms: self.latency_ms.clone().or(Some(1..=3)),
-                sync_ms: self.sync_ms.clone().or(Some(1..=5)),
-                ..self
-            };
-            let disk = |sync_ms: &Option<_>, peer: PeerId| {
-                simulated_disk(seed, peer, sync_ms.clone().unwrap_or(1..=5))
-            };
-            let cluster = builder.assemble(seed, vec![HostHandle::start()], Vec::new(), disk);
+            let sync_ms = self.sync_ms.clone().unwrap_or(1..=5);
+            let disk = |peer| simulated_disk(seed, peer, sync_ms.clone());
+            let disks = Disks::in_memory(self.peers.unwrap_or(PEERS), disk);
+            let builder = Builder { latency_ms: self.latency_ms.clone().or(Some(1..=3)), ..self };
+            let cluster = builder.assemble(seed, vec![HostHandle::start()], Vec::new(), disks);
             cluster.start_all().await;
             let value = script(cluster.clone()).await;
             match cluster.shutdown().await {
@@ -216,7 +264,7 @@ impl<I: Interface> Builder<I> {
         seed: u64,
         hosts: Vec<HostHandle>,
         threads: Vec<runtime::Thread>,
-        disk: impl Fn(&Option<RangeInclusive<u64>>, PeerId) -> MemoryDisk,
+        disks: Disks,
     ) -> Cluster<I> {
         let hub = Hub::new();
         for observer in self.observers {
@@ -224,11 +272,10 @@ impl<I: Interface> Builder<I> {
         }
         let config = Arc::new(self.config);
         let network = Arc::new(Local::new(hub.clone(), Faults::new(seed, hub.clone()), self.latency_ms));
-        let ids = (1..=self.peers as u64).map(PeerId);
-        let first_membership = Arc::new(Membership::of(ids.clone()));
+        let first_membership = Arc::new(disks.first_membership);
         let failures = Failures::default();
         let mut places = BTreeMap::new();
-        for (id, host) in ids.zip(hosts.iter().cycle()) {
+        for ((id, disk), host) in disks.of.into_iter().zip(hosts.iter().cycle()) {
             let seat = Seat::new(PeerPlan {
                 identity: Identity { id, first_membership: first_membership.clone(), config: config.clone() },
                 seed,
@@ -237,7 +284,12 @@ impl<I: Interface> Builder<I> {
                 factory: self.factory.clone(),
                 failures: failures.clone(),
             });
-            places.insert(id, Place { seat, disk: disk(&self.sync_ms, id), host: host.clone() });
+            places.insert(id, Place { seat, disk, host: host.clone() });
+        }
+        for (peer, what) in disks.warnings {
+            if let Some(place) = places.get(&peer) {
+                place.seat.note(|| Event::Warned { what, why: Why::Recovery });
+            }
         }
         let limits = limits(&config);
         let inner = Arc::new(Inner { config, hub, network, places, failures, threads: Mutex::new(threads) });

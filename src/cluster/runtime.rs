@@ -35,14 +35,19 @@ impl Thread {
     /// Ends the thread and waits until it has ended.
     pub async fn end(self) {
         drop(self.end);
-        let (done, joined) = oneshot::channel();
-        // Joining blocks, and this may be a runtime's only thread.
-        std::thread::spawn(move || {
-            let _ = self.handle.join();
-            let _ = done.send(());
-        });
-        let _ = joined.await;
+        // It fails only if the thread panicked, and then it has said so.
+        let _ = off_thread(move || drop(self.handle.join())).await;
     }
+}
+
+/// Does something that blocks on a thread of its own: this may be a runtime's only one.
+pub async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ClusterError> {
+    let (done, answer) = oneshot::channel();
+    let run = move || drop(done.send(work()));
+    std::thread::Builder::new().spawn(run).map_err(ClusterError::Thread)?;
+    answer.await.map_err(|error| ClusterError::Thread(io::Error::other(error)))
 }
 
 /// Runs a future on this thread, on virtual time.

@@ -305,7 +305,7 @@ impl Log {
     ///
     /// # Errors
     /// The record does not fit behind those before it: what storage gave back is damaged.
-    pub(super) fn replay(&mut self, record: Record) -> Result<(), Unfit> {
+    pub(crate) fn replay(&mut self, record: Record) -> Result<(), Unfit> {
         match record {
             Record::Ballot { .. } => {}
             Record::Entries(batch) => {

@@ -16,12 +16,15 @@ use bytes::Bytes;
 
 pub mod conformance;
 pub mod files;
+mod folder;
 mod members;
 pub mod memory;
 mod register;
 mod room;
 pub mod snapshots;
+pub mod wal;
 
+pub use folder::{FolderDisk, FolderOptions};
 pub use memory::{MemoryDisk, SimulatedDisk};
 pub use register::{Incarnation, Meeting, Register};
 pub use room::Room;
@@ -156,6 +159,12 @@ pub enum StorageError {
         what: String,
         /// What it said.
         cause: io::Error,
+    },
+    /// The place is not for this peer, or not for this version, or in use.
+    #[error("{why}")]
+    Refused {
+        /// Why, and what to do.
+        why: String,
     },
     /// What is there is not what was written.
     #[error(

@@ -22,6 +22,7 @@ use crate::raft::{Membership, Position, SnapshotMeta};
 
 mod header;
 mod incoming;
+mod inspect;
 mod name;
 mod shelf;
 #[cfg(test)]
@@ -29,6 +30,7 @@ mod tests;
 mod worker;
 mod writing;
 
+pub use self::inspect::{SnapshotReport, inspect};
 use self::{
     shelf::{Reader, Shelf},
     worker::Worker,

@@ -29,7 +29,7 @@ pub(in crate::storage) enum Step {
 }
 
 impl Step {
-    pub(super) fn draw(rng: &mut ChaCha8Rng) -> Step {
+    pub(in crate::storage) fn draw(rng: &mut ChaCha8Rng) -> Step {
         let number = rng.random_range(0..6);
         match rng.random_range(0..16) {
             0 => Step::Campaign { peer: number },

@@ -28,7 +28,7 @@ use crate::{
     raft::{Command, Identity, Index, Membership, PeerId, Position, Record, State, Term},
 };
 
-pub(super) mod author;
+pub(in crate::storage) mod author;
 mod log;
 mod snapshots;
 
@@ -119,7 +119,7 @@ pub(super) fn recovered(records: Vec<Record>) -> Recovered {
 }
 
 /// What is there, when it is.
-pub(super) async fn arrived<T>(wait: Wait<T>) -> T {
+pub(in crate::storage) async fn arrived<T>(wait: Wait<T>) -> T {
     match wait {
         Wait::Now(value) => value,
         Wait::Later(later) => later.await,

@@ -14,8 +14,10 @@
 use std::{fmt, io, path::Path};
 
 mod real;
+mod simulated;
 
 pub use real::RealFiles;
+pub use simulated::{Call, Calls, Fault, Loss, SimulatedFiles};
 
 /// A file system.
 pub trait Files: Send + Sync + fmt::Debug + 'static {
@@ -76,6 +78,7 @@ pub trait Files: Send + Sync + fmt::Debug + 'static {
 }
 
 /// An open file. Positions are bytes from its beginning.
+#[allow(clippy::len_without_is_empty)]
 pub trait File: Send + Sync + 'static {
     /// Reads what is there, at most what fits into `into`; none at the end.
     ///

@@ -264,7 +264,7 @@ impl Shelf {
     }
 
     /// Checks every bit of a snapshot.
-    fn verify(&self, name: Name) -> Result<Stored, StorageError> {
+    pub(super) fn verify(&self, name: Name) -> Result<Stored, StorageError> {
         let path = self.path(name);
         let failed = |cause| StorageError::Io { what: path.display().to_string(), cause };
         let damaged = |what| Err(StorageError::Damaged { what: format!("{}: {what}", path.display()) });

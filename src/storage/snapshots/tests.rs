@@ -49,7 +49,7 @@ fn loaded(dir: &Path) -> FileSnapshots {
 
 fn disk() -> TestDisk {
     let folder = tempfile::tempdir().unwrap();
-    TestDisk { memory: MemoryDisk::new(), snapshots: Arc::new(store(folder.path())), folder: folder }
+    TestDisk { memory: MemoryDisk::new(), snapshots: Arc::new(store(folder.path())), folder }
 }
 
 fn names(dir: &Path) -> Vec<String> {

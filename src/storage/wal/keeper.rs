@@ -1,0 +1,231 @@
+//! Keeps one spare segment at hand, and takes away what is used up: on a thread of its own, so that
+//! no turn waits for it.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use super::{frame::Frames, segment_name};
+use crate::storage::{Room, files::Files};
+
+/// The name of the segment that is ready to be used.
+pub(super) const SPARE: &str = "spare";
+
+/// The name of the one that is being made.
+const NEW_SPARE: &str = "spare.new";
+
+/// How much is filled with zeros at a time.
+const PIECE_BYTES: u64 = 1 << 20;
+
+/// Makes a spare: filled with zeros and synced, so that from now on its length never changes and the
+/// disk can't run out of room for it.
+pub(super) fn make_spare(files: &dyn Files, dir: &Path, bytes: u64) -> io::Result<()> {
+    let (new, spare) = (dir.join(NEW_SPARE), dir.join(SPARE));
+    match files.remove(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let made = fill(files, &new, bytes).and_then(|()| files.rename(&new, &spare));
+    if made.is_err() {
+        // A disk without room needs what little it took. It fails only if the disk does.
+        let _ = files.remove(&new);
+    }
+    made.and_then(|()| files.sync_dir(dir))
+}
+
+fn fill(files: &dyn Files, path: &Path, bytes: u64) -> io::Result<()> {
+    let file = files.create(path)?;
+    let zeros = vec![0; PIECE_BYTES.min(bytes) as usize];
+    let mut at = 0;
+    while at < bytes {
+        let piece = zeros.get(..(bytes - at).min(PIECE_BYTES) as usize).unwrap_or(&zeros);
+        file.write_all_at(piece, at)?;
+        at += piece.len() as u64;
+    }
+    file.sync()
+}
+
+/// What is to be done.
+enum Order {
+    MakeSpare,
+    /// Another segment follows this one, which ends here: what is behind its end goes.
+    Close(u64, u64),
+    Remove(u64),
+}
+
+#[derive(Clone)]
+struct Place {
+    files: Arc<dyn Files>,
+    dir: PathBuf,
+    segment_bytes: u64,
+}
+
+impl Place {
+    /// Fails only for a spare: what else can't be done now is done at the next start.
+    fn carry_out(&self, order: Order) -> Option<io::Result<()>> {
+        match order {
+            Order::MakeSpare => return Some(make_spare(&*self.files, &self.dir, self.segment_bytes)),
+            Order::Close(number, bytes) => drop(self.close(number, bytes)),
+            Order::Remove(number) => drop(self.files.remove(&self.dir.join(segment_name(number)))),
+        }
+        None
+    }
+
+    fn close(&self, number: u64, bytes: u64) -> io::Result<()> {
+        let file = self.files.open(&self.dir.join(segment_name(number)))?;
+        let mut frames = Frames::default();
+        frames.put_continued();
+        let end = frames.seal(number, bytes);
+        file.write_all_at(end, bytes)?;
+        file.set_len(bytes + end.len() as u64)
+    }
+}
+
+/// Who carries orders out.
+enum Hands {
+    /// The caller: for tests that stop a disk between any two calls.
+    #[cfg(test)]
+    Own,
+    Thread {
+        orders: mpsc::Sender<Order>,
+        made: mpsc::Receiver<io::Result<()>>,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Spare {
+    /// Nobody has looked yet.
+    Unknown,
+    Ready,
+    Ordered,
+    /// There was no room for it.
+    Missing,
+}
+
+/// Keeps the folder of a log in order.
+pub(super) struct Keeper {
+    place: Place,
+    room: Room,
+    spare: Spare,
+    hands: Hands,
+}
+
+impl Keeper {
+    /// A keeper that works beside its caller, and says in `room` whether there is a spare.
+    pub fn start(files: Arc<dyn Files>, dir: PathBuf, segment_bytes: u64, room: Room) -> io::Result<Keeper> {
+        let place = Place { files, dir, segment_bytes };
+        let (orders, received) = mpsc::channel();
+        let (sender, made) = mpsc::channel();
+        let worker = place.clone();
+        // It ends when the keeper is gone.
+        thread::Builder::new().name("wal-keeper".into()).spawn(move || {
+            for order in received {
+                if let Some(result) = worker.carry_out(order) {
+                    let _ = sender.send(result);
+                }
+            }
+        })?;
+        Ok(Keeper { place, room, spare: Spare::Unknown, hands: Hands::Thread { orders, made } })
+    }
+
+    /// A keeper that does everything at once, in the caller's thread.
+    #[cfg(test)]
+    pub fn in_person(files: Arc<dyn Files>, dir: PathBuf, segment_bytes: u64, room: Room) -> Keeper {
+        let place = Place { files, dir, segment_bytes };
+        Keeper { place, room, spare: Spare::Unknown, hands: Hands::Own }
+    }
+
+    /// How long a segment is.
+    pub fn segment_bytes(&self) -> u64 {
+        self.place.segment_bytes
+    }
+
+    fn order(&mut self, order: Order) {
+        match &self.hands {
+            #[cfg(test)]
+            Hands::Own => {
+                if let Some(result) = self.place.carry_out(order) {
+                    self.made(result);
+                }
+            }
+            // Without the thread there will be no spare, and that is found when it is needed.
+            Hands::Thread { orders, .. } => drop(orders.send(order)),
+        }
+    }
+
+    fn made(&mut self, result: io::Result<()>) {
+        self.spare = if result.is_ok() { Spare::Ready } else { Spare::Missing };
+        self.room.set_full(result.is_err());
+    }
+
+    /// A log was read: these segments nobody needs. Whether there is a spare is looked up once.
+    pub fn begin(&mut self, leftovers: Vec<u64>) {
+        leftovers.into_iter().for_each(|number| self.remove(number));
+        if self.spare == Spare::Unknown {
+            let spare = self.place.files.open_to_read(&self.place.dir.join(SPARE));
+            match spare.and_then(|file| file.len()) {
+                Ok(bytes) if bytes == self.place.segment_bytes => self.spare = Spare::Ready,
+                _ => self.order_spare(),
+            }
+        }
+    }
+
+    /// Has the next spare made.
+    pub fn order_spare(&mut self) {
+        if self.spare != Spare::Ready && self.spare != Spare::Ordered {
+            self.spare = Spare::Ordered;
+            self.order(Order::MakeSpare);
+        }
+    }
+
+    /// Looks whether a spare that was ordered is there; tries again if there was no room.
+    pub fn look(&mut self) {
+        if let Hands::Thread { made, .. } = &self.hands
+            && let Ok(result) = made.try_recv()
+        {
+            self.made(result);
+        }
+    }
+
+    /// Tries again if there was no room for a spare.
+    pub fn retry(&mut self) {
+        self.look();
+        if self.spare == Spare::Missing {
+            self.order_spare();
+        }
+    }
+
+    /// Whether somebody should [`look`](Keeper::look) again.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.spare, Spare::Ordered | Spare::Missing)
+    }
+
+    /// Sees to it that there is a spare now, and gives it away.
+    pub fn take_spare(&mut self) -> io::Result<()> {
+        if self.spare == Spare::Ordered
+            && let Hands::Thread { made, .. } = &self.hands
+            && let Ok(result) = made.recv()
+        {
+            self.made(result);
+        }
+        if self.spare != Spare::Ready {
+            make_spare(&*self.place.files, &self.place.dir, self.place.segment_bytes)?;
+        }
+        self.spare = Spare::Unknown;
+        Ok(())
+    }
+
+    /// Another segment follows this one, and is durable: says so at its end, and gives back what it was
+    /// filled with in vain.
+    pub fn close(&mut self, number: u64, bytes: u64) {
+        self.order(Order::Close(number, bytes));
+    }
+
+    /// A segment goes.
+    pub fn remove(&mut self, number: u64) {
+        self.order(Order::Remove(number));
+    }
+}
