@@ -318,11 +318,15 @@ impl<I: Interface> Cluster<I> {
             self.end(peer, Why::Stopped).await;
         }
         let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let is_live = !threads.is_empty();
         for thread in threads {
             thread.end().await;
         }
-        let disks: Vec<_> = self.inner.places.values().map(|place| place.disk.clone()).collect();
-        runtime::off_thread(move || disks.iter().for_each(PeerDisk::close)).await?;
+        // A simulation has disks in memory, and virtual time must not pass while another thread works.
+        if is_live {
+            let disks: Vec<_> = self.inner.places.values().map(|place| place.disk.clone()).collect();
+            runtime::off_thread(move || disks.iter().for_each(PeerDisk::close)).await?;
+        }
         match self.failures() {
             failures if failures.is_empty() => Ok(()),
             failures => Err(ClusterError::Failures(failures)),

@@ -39,6 +39,7 @@
 
 pub mod custom;
 pub(crate) mod door;
+mod early;
 mod embody;
 pub mod gauges;
 pub(crate) mod host;
@@ -50,6 +51,8 @@ mod postbox;
 mod replicator;
 mod role_actor;
 mod role_addr;
+mod sender;
+mod sending;
 mod snapshots;
 mod storage;
 pub(crate) mod supervision;

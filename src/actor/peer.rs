@@ -16,8 +16,10 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
 
 use super::{
     door::{Door, Ring, refuse},
+    early::Early,
     machine::{MachineActor, MachineFactory, Resume},
     parts::Parts,
+    postbox::Taking,
     role_actor::{Desk, start_any},
     role_addr::{Deliver, Rewire, RoleAddr},
     storage::{DiskFailed, Recover, Recovered, StorageActor},
@@ -84,6 +86,7 @@ pub struct Peer {
     pub(super) storage: Option<Kept<StorageActor>>,
     snapshots: Option<Arc<dyn SnapshotStore>>,
     room: Room,
+    pub(super) early: Early<Taking>,
     pub(super) machine: Option<Kept<MachineActor>>,
     pub(super) timer: Option<Kept<Timer>>,
     /// The number of the recovery under way.
@@ -105,6 +108,7 @@ impl Peer {
         factory: Arc<dyn MachineFactory>,
     ) -> Peer {
         let budget = Budget::new(parts.identity.config.restarts_max);
+        let early = Early::new(parts.identity.config.snapshot_window_bytes);
         Peer {
             parts,
             door,
@@ -118,6 +122,7 @@ impl Peer {
             storage: None,
             snapshots: None,
             room: Room::default(),
+            early,
             machine: None,
             timer: None,
             recovery: 0,

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use actix::{ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use bytes::Bytes;
 
-use super::{peer::Peer, role_addr::Deliver};
+use super::{early::Fate, peer::Peer, role_addr::Deliver};
 use crate::{
     raft::*,
-    storage::{StorageError, Wait},
+    storage::{SnapshotStore, StorageError, Wait},
     transport::{Postbox, Rpc},
 };
 
@@ -51,18 +52,20 @@ impl Handler<Chunk> for Peer {
             let InstallSnapshot { term, leader, meta, reply, .. } = rpc;
             return self.deliver(Installed { term, leader, meta, reply });
         }
-        let done = Taking { term: rpc.term, leader: rpc.leader, meta: rpc.meta.clone(), reply: rpc.reply };
-        match snapshots.receive(rpc.meta, rpc.offset, rpc.data) {
-            Wait::Now(held) => self.taken(done, held),
-            Wait::Later(held) => {
-                ctx.spawn(held.into_actor(self).map(move |held, peer, _| peer.taken(done, held)));
+        let InstallSnapshot { term, leader, meta, offset, data, reply } = rpc;
+        match self.early.come(&meta, offset, data, Taking { term, leader, meta: meta.clone(), reply }) {
+            Fate::Early(given, taking) => self.answer_chunk(taking.reply, term, Taken::Upto(given)),
+            Fate::Give(data, taking) => {
+                self.take_in(&snapshots, taking, offset, data, ctx);
+                self.take_in_more(ctx);
             }
         }
     }
 }
 
 /// A piece on its way into the store.
-struct Taking {
+#[derive(Clone, Debug)]
+pub(super) struct Taking {
     term: Term,
     leader: PeerId,
     meta: Arc<SnapshotMeta>,
@@ -70,15 +73,49 @@ struct Taking {
 }
 
 impl Peer {
-    fn taken(&mut self, taking: Taking, held: Result<u64, StorageError>) {
+    fn take_in(
+        &mut self,
+        snapshots: &Arc<dyn SnapshotStore>,
+        taking: Taking,
+        offset: u64,
+        data: Bytes,
+        ctx: &mut Context<Self>,
+    ) {
+        let end = offset.saturating_add(data.len() as u64);
+        match snapshots.receive(taking.meta.clone(), offset, data) {
+            Wait::Now(held) => self.taken(taking, end, held),
+            Wait::Later(held) => {
+                let held = held.into_actor(self);
+                ctx.spawn(held.map(move |held, peer, ctx| {
+                    peer.taken(taking, end, held);
+                    peer.take_in_more(ctx);
+                }));
+            }
+        }
+    }
+
+    /// What waited for what has been taken in.
+    fn take_in_more(&mut self, ctx: &mut Context<Self>) {
+        let Some(snapshots) = self.snapshots().cloned() else { return };
+        while let Some((offset, data, taking)) = self.early.next() {
+            self.take_in(&snapshots, taking, offset, data, ctx);
+        }
+    }
+
+    fn taken(&mut self, taking: Taking, end: u64, held: Result<u64, StorageError>) {
         let Taking { term, leader, meta, reply } = taking;
         match held {
             Ok(held) if held == meta.bytes => {
+                self.early.forget();
                 self.parts().gauges.set_snapshot(meta.at.index);
                 self.deliver(Installed { term, leader, meta, reply });
             }
-            Ok(held) => self.answer_chunk(reply, term, Taken::Upto(held)),
+            Ok(held) => {
+                self.early.taken(&meta, end, held);
+                self.answer_chunk(reply, term, Taken::Upto(held));
+            }
             Err(error) => {
+                self.early.forget();
                 let what = format!("a piece of the snapshot at {} was not taken: {error}", meta.at);
                 self.parts().witness.note(|| Event::Warned { what, why: Why::DiskFailed });
                 self.answer_chunk(reply, term, Taken::Failed);

@@ -4,8 +4,8 @@
 use smallvec::SmallVec;
 
 use super::{
-    leader::{Leader, Order},
-    message::{Conflict, Pull, Refused},
+    leader::{Leader, Order, Pin},
+    message::{Conflict, Pull, Receiving, Refused},
     role::{Next, Outbox, Receive},
     types::{Index, PeerId, Position},
 };
@@ -53,13 +53,50 @@ impl Leader {
     }
 
     /// The log that follows the snapshot stays while the follower takes it in, as long as it lives.
+    /// Which snapshot it is the replicator says with its first progress.
     fn send_snapshot(&mut self, to: PeerId, out: &mut Outbox<Order>) {
         let (now_ms, base) = (self.state.now_ms, self.state.log().base().index);
         let silence_ms = self.state.config().replicator_silence_ms;
         if let Some(view) = self.views.get_mut(&to) {
-            view.pinned = (now_ms < view.heard_ms + silence_ms).then_some(base);
+            let lives = now_ms < view.heard_ms + silence_ms;
+            view.pinned = lives.then_some(Pin { upto: base, until_ms: now_ms + silence_ms });
         }
         out.early.push(Order::SendSnapshot(to));
+    }
+
+    /// A follower's log matches up to here. If it is pinned, the pin goes with it until it has all that
+    /// is committed: a snapshot alone is of no use, if what comes behind it is gone by then.
+    pub(super) fn has_matched(&mut self, from: PeerId, index: Index) {
+        let until_ms = self.state.now_ms + self.state.config().replicator_silence_ms;
+        let Some(view) = self.views.get_mut(&from) else { return };
+        let got_on = index > view.matched;
+        view.matched = view.matched.max(index);
+        if view.matched >= self.state.commit() {
+            view.pinned = None;
+        } else if let Some(pin) = view.pinned.as_mut().filter(|_| got_on) {
+            *pin = Pin { upto: pin.upto.max(view.matched), until_ms };
+        }
+    }
+
+    /// The first entry behind which the log has to stay for a follower that gets on. A follower so slow
+    /// that the log would fill our memory is let go of: another snapshot costs less.
+    pub(super) fn needed(&self) -> Option<Index> {
+        let (now_ms, bytes_max) = (self.state.now_ms, self.state.config().unapplied_bytes_max as u64);
+        let pins = self.views.values().filter_map(|view| view.pinned);
+        let is_kept =
+            |pin: &Pin| now_ms < pin.until_ms && self.state.log().weight_after(pin.upto) <= bytes_max;
+        pins.filter(is_kept).map(|pin| pin.upto).min()
+    }
+}
+
+impl Receive<Receiving> for Leader {
+    /// A follower gets on with a snapshot (§7): what comes behind it must be there when it is done.
+    fn receive(&mut self, receiving: Receiving, _: &mut Outbox<Order>) -> Next<Self, Receiving> {
+        let until_ms = self.state.now_ms + self.state.config().replicator_silence_ms;
+        if let Some(view) = self.views.get_mut(&receiving.from) {
+            view.pinned = Some(Pin { upto: receiving.at.max(view.matched), until_ms });
+        }
+        Next::Stay
     }
 }
 

@@ -34,7 +34,7 @@ use super::{
     leader::{Leader, Order},
     log::{Record, Unfit},
     mail::{Mail, Settled, settle},
-    message::{Matched, Outran, PreVoted, Pull, Refused, SnapshotMeta, Voted},
+    message::{Matched, Outran, PreVoted, Pull, Receiving, Refused, SnapshotMeta, Voted},
     pre_candidate::{Canvass, PreCandidate},
     role::{AnyRole, Letters, Next, Nothing, Outbox, Receive, Role, depose},
     state::{Identity, State},
@@ -386,5 +386,6 @@ answers!(
     Matched => Leader,
     Refused => Leader,
     Pull => Leader,
+    Receiving => Leader,
     Outran => Leader
 );

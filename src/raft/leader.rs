@@ -51,11 +51,21 @@ pub(super) struct View {
     pub(super) heard_ms: u64,
     /// Whether its machine applies, and its disk has room.
     pub(super) healthy: bool,
-    /// It is being sent a snapshot of at least this index: what is behind it must stay in the log.
-    pub(super) pinned: Option<Index>,
+    /// What it will need next: what is behind that stays in the log.
+    pub(super) pinned: Option<Pin>,
     /// When its replicator is to be replaced, unless it answers before; and how long that is.
     renew_ms: u64,
     patience_ms: u64,
+}
+
+/// A follower is being sent a snapshot, or what comes behind one. While it gets on, the log behind it
+/// stays: else a leader that takes snapshots faster than it sends them would never be done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pin {
+    /// The last entry that the follower has, or will have when the snapshot is there.
+    pub(super) upto: Index,
+    /// When it is let go of, unless it gets on before.
+    pub(super) until_ms: u64,
 }
 
 /// The leader of its term.
@@ -296,6 +306,7 @@ impl Role for Leader {
         for view in self.views.values_mut() {
             view.heard_ms += deaf_ms;
             view.renew_ms += deaf_ms;
+            view.pinned.iter_mut().for_each(|pin| pin.until_ms += deaf_ms);
         }
         self.durable = self.state.log().last().index;
         self.advance_commit(&mut out.letters);
@@ -330,7 +341,7 @@ impl Role for Leader {
     }
 
     fn pinned(&self) -> Option<Index> {
-        self.views.values().filter_map(|view| view.pinned).min()
+        self.needed()
     }
 }
 
@@ -442,12 +453,7 @@ impl Receive<Matched> for Leader {
             return Next::Stay;
         }
         self.hear(answer.from, answer.round, answer.healthy);
-        if let Some(view) = self.views.get_mut(&answer.from) {
-            view.matched = view.matched.max(answer.index);
-            if view.pinned.is_some_and(|pinned| view.matched >= pinned) {
-                view.pinned = None;
-            }
-        }
+        self.has_matched(answer.from, answer.index);
         self.advance_commit(&mut out.letters);
         Next::Stay
     }

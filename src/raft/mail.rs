@@ -208,6 +208,7 @@ impl Mail for Transfer {}
 impl Mail for Matched {}
 impl Mail for Refused {}
 impl Mail for Pull {}
+impl Mail for Receiving {}
 impl Mail for CatchUp {}
 impl Mail for Snapshotted {}
 impl Mail for Health {}

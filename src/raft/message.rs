@@ -4,7 +4,7 @@
 //! *answer* goes to the very role that asked, and to no later one. The rest is said inside one
 //! peer: by its clients ([`Propose`], [`ReadIndex`], [`Transfer`]), its timer ([`Tick`]), its
 //! machine ([`CatchUp`], [`Snapshotted`], [`Health`]) and its leader's replicators ([`Matched`],
-//! [`Refused`], [`Pull`]).
+//! [`Refused`], [`Pull`], [`Receiving`]).
 
 use std::{fmt, sync::Arc};
 
@@ -325,6 +325,15 @@ pub struct Pull {
     pub from: PeerId,
     /// The first entry it lacks; `None`: it does not know.
     pub next: Option<Index>,
+}
+
+/// A replicator's follower takes in a snapshot, and has got on with it since this was last said.
+#[derive(Clone, Copy, Debug)]
+pub struct Receiving {
+    /// The follower.
+    pub from: PeerId,
+    /// The last entry that the snapshot covers.
+    pub at: Index,
 }
 
 /// A follower answered out of a newer term.

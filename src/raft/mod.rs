@@ -21,7 +21,7 @@
 //! | `Installed` | install | yield | yield | refuse, keep leading, `Violation` |
 //! | `PreVoted` / `Voted` | - | count | count; a majority leads | - |
 //! | `TimeoutNow` | campaign at once | campaign | - | - |
-//! | `Matched` `Refused` `Pull` (replicators) | - | - | - | advance commit; back up; feed |
+//! | `Matched` `Refused` `Pull` `Receiving` (replicators) | - | - | - | advance commit; back up; feed; keep the log |
 //! | `Propose` `ReadIndex` `Transfer` | redirect | redirect | redirect | append; confirm and read; hand over |
 //!
 //! The rules for all servers stand once, in [`settle`], before any role sees a message, with four

@@ -83,6 +83,10 @@ fn a_full_cluster_goes_on_when_there_is_room() {
             |event: &Event| matches!(event, Event::DiskFull { .. }),
             |event: &Event| matches!(event, Event::RoomAgain { .. }),
         ];
-        assert_eq!((recording.count(full), recording.count(room)), (3, 2), "said once, and a start says nothing");
+        assert_eq!(
+            (recording.count(full), recording.count(room)),
+            (3, 2),
+            "said once, and a start says nothing"
+        );
     }
 }

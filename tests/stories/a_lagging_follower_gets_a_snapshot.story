@@ -30,21 +30,23 @@ run 150ms
 455.000 n2@1 follower Sent kind=chunk-taken to=1 what=term=1 bytes=100: the turn ended
 458.000 n1@1 leader Received kind=chunk-taken from=2 what=term=1 bytes=100: it arrived
 458.000 n1@1 leader Sent kind=install-snapshot to=2 what=term=1 at=30@1 bytes=100..200/249: the turn ended
+458.000 n1@1 leader Sent kind=install-snapshot to=2 what=term=1 at=30@1 bytes=200..249/249: the turn ended
+460.000 n2@1 follower Received kind=install-snapshot from=1 what=term=1 at=30@1 bytes=200..249/249: it arrived
+460.000 n2@1 follower Sent kind=chunk-taken to=1 what=term=1 bytes=100: the turn ended
 461.000 n2@1 follower Received kind=install-snapshot from=1 what=term=1 at=30@1 bytes=100..200/249: it arrived
+461.000 n1@1 leader Received kind=chunk-taken from=2 what=term=1 bytes=100: it arrived
 461.000 n2@1 follower Sent kind=chunk-taken to=1 what=term=1 bytes=200: the turn ended
 463.000 n1@1 leader Received kind=chunk-taken from=2 what=term=1 bytes=200: it arrived
-463.000 n1@1 leader Sent kind=install-snapshot to=2 what=term=1 at=30@1 bytes=200..249/249: the turn ended
-464.000 n2@1 follower Received kind=install-snapshot from=1 what=term=1 at=30@1 bytes=200..249/249: it arrived
-468.000 n2@1 follower SnapshotInstalled at=30@1 kept=false: the leader sent it
-468.000 n2@1 follower Sent kind=chunk-taken to=1 what=term=1 installed=30: the turn ended
-468.000 n2@1 follower Restored applied=30: the peer recovers
-470.000 n1@1 leader Received kind=chunk-taken from=2 what=term=1 installed=30: it arrived
-470.000 n1@1 leader Sent kind=append-entries to=2 what=term=1 prev=30@1 [31..=31@1] [32..=32@1] commit=32: the turn ended
-472.000 n2@1 follower Received kind=append-entries from=1 what=term=1 prev=30@1 [31..=31@1] [32..=32@1] commit=32: it arrived
-472.000 n2@1 follower Appended first=31 last=31@1 bytes=42: the leader sent it
-472.000 n2@1 follower Appended first=32 last=32@1 bytes=42: the leader sent it
-472.000 n2@1 follower Committed index=32: the leader committed it
-477.000 n2@1 follower Applied first=31 last=32: it is committed
+465.000 n2@1 follower SnapshotInstalled at=30@1 kept=false: the leader sent it
+465.000 n2@1 follower Sent kind=chunk-taken to=1 what=term=1 installed=30: the turn ended
+465.000 n2@1 follower Restored applied=30: the peer recovers
+467.000 n1@1 leader Received kind=chunk-taken from=2 what=term=1 installed=30: it arrived
+467.000 n1@1 leader Sent kind=append-entries to=2 what=term=1 prev=30@1 [31..=31@1] [32..=32@1] commit=32: the turn ended
+470.000 n2@1 follower Received kind=append-entries from=1 what=term=1 prev=30@1 [31..=31@1] [32..=32@1] commit=32: it arrived
+470.000 n2@1 follower Appended first=31 last=31@1 bytes=42: the leader sent it
+470.000 n2@1 follower Appended first=32 last=32@1 bytes=42: the leader sent it
+470.000 n2@1 follower Committed index=32: the leader committed it
+475.000 n2@1 follower Applied first=31 last=32: it is committed
 
 show crashes
 check

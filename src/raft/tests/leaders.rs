@@ -288,9 +288,61 @@ fn who_is_behind_the_log_gets_a_snapshot() {
     dry.deliver(Snapshotted { at: at(9, 7) });
     assert_eq!(dry.state().log().base(), at(4, 4), "pinned");
     matched(&mut dry, 3, 4);
-    assert_eq!(dry.pinned(), None);
+    dry.deliver(Snapshotted { at: at(9, 7) });
+    assert_eq!(dry.state().log().base(), at(4, 4), "it needs what comes behind the snapshot");
+    matched(&mut dry, 3, 7);
+    assert_eq!(dry.pinned(), None, "it has all that is committed");
     dry.deliver(Snapshotted { at: at(9, 7) });
     assert_eq!(dry.state().log().base(), at(9, 7));
+}
+
+/// The log behind a snapshot stays while its follower gets on with it, however many others are taken
+/// meanwhile, and goes when the follower does not.
+#[test]
+fn the_log_waits_for_a_follower_that_gets_on() {
+    let config = Config { trail_entries: 0, ..Config::default() };
+    let mut dry = peer_of(3, &config, RoleKind::Leader, 9, &TERMS);
+    matched(&mut dry, 2, 7);
+    dry.deliver(Snapshotted { at: at(4, 4) });
+    refused(&mut dry, 3, Conflict { prev: at(9, 7), term: None, first: Index(3) });
+    let receive = |dry: &mut Dry, at| dry.answer(dry.tenure(), Receiving { from: PeerId(3), at: Index(at) });
+    let pass = |dry: &mut Dry, ms: u64| {
+        for _ in 0..ms / 50 {
+            matched(dry, 2, 7);
+            tick_after(dry, 50);
+        }
+    };
+    for _ in 0..10 {
+        pass(&mut dry, 1_000);
+        receive(&mut dry, 5);
+        dry.deliver(Snapshotted { at: at(9, 7) });
+        assert_eq!(dry.state().log().base(), at(6, 5));
+    }
+    // It has it: the pin goes on with it, as long as it gets on.
+    matched(&mut dry, 3, 6);
+    pass(&mut dry, 2_000);
+    matched(&mut dry, 3, 6);
+    pass(&mut dry, 950);
+    assert_eq!(dry.pinned(), Some(Index(6)));
+    pass(&mut dry, 50);
+    assert_eq!(dry.pinned(), None, "it got on no more");
+    dry.deliver(Snapshotted { at: at(9, 7) });
+    assert_eq!(dry.state().log().base(), at(9, 7));
+}
+
+/// A follower that gets on too slowly is let go of before the log behind it fills the memory.
+#[test]
+fn a_log_that_is_too_heavy_waits_for_nobody() {
+    let pinned = |unapplied_bytes_max| {
+        let config = Config { trail_entries: 0, unapplied_bytes_max, ..Config::default() };
+        let mut dry = peer_of(3, &config, RoleKind::Leader, 9, &TERMS);
+        dry.answer(dry.tenure(), Receiving { from: PeerId(3), at: Index(4) });
+        let weight = dry.state().log().weight_after(Index(4)) as usize;
+        (dry.pinned(), weight)
+    };
+    let (_, weight) = pinned(usize::MAX);
+    assert_eq!(pinned(weight).0, Some(Index(4)));
+    assert_eq!(pinned(weight - 1).0, None);
 }
 
 /// A follower that is silent for long pins nothing, and its replicator is replaced, each time later.

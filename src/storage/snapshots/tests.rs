@@ -81,12 +81,12 @@ fn read(store: &FileSnapshots, at: Position) -> std::io::Result<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn afolder_keeps_every_promise() {
+async fn a_folder_keeps_every_promise() {
     conformance::check_snapshots(|| Box::new(disk())).await;
 }
 
 #[tokio::test]
-async fn afolder_keeps_every_promise_over_restarts_of_the_process() {
+async fn a_folder_keeps_every_promise_over_restarts_of_the_process() {
     conformance::check_snapshots(|| Box::new(RestartedDisk(disk()))).await;
 }
 
@@ -237,16 +237,18 @@ async fn a_long_save_holds_up_no_piece() {
 async fn a_save_that_nobody_wants_ends() {
     let folder = tempfile::tempdir().unwrap();
     let store = loaded(folder.path());
-    let endless = store.save(
+    let (stopped, heard) = mpsc::channel();
+    let long = store.save(
         Position::new(3, 5),
         members(),
-        Box::new(|out| {
-            loop {
-                out.write_all(&[0; 1 << 16])?;
-            }
+        Box::new(move |out| {
+            let written = (0..1_000).try_for_each(|_| out.write_all(&[0; 1 << 16]));
+            let _ = stopped.send(written.is_err());
+            written
         }),
     );
-    drop(endless);
+    drop(long);
+    assert!(heard.recv().unwrap(), "it is told");
     save(&store, 6, b"state").await.unwrap();
     assert_eq!(names(folder.path()), ["00000000000000000006-00000000000000000003.snapshot"]);
 }
