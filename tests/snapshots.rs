@@ -190,7 +190,7 @@ fn a_transfer_goes_on_after_each_cut() {
                 let rule = Rule::new().between(leader.0, behind.0).cut();
                 let pieces = [MessageKind::InstallSnapshot, MessageKind::ChunkTaken];
                 let _cut = cluster.fault(if cut % 2 == 0 { rule.kinds(pieces) } else { rule });
-                cluster.run_for(ms(if cut % 2 == 0 { 1_000 } else { 100 })).await;
+                cluster.run_for(ms(if cut % 2 == 0 { 1_400 } else { 100 })).await;
             }
         });
         let sent = sent(&reports);
