@@ -29,6 +29,8 @@ use crate::{
 pub struct PeerPlan {
     /// Who it is and how it behaves.
     pub identity: Identity,
+    /// The name of its cluster.
+    pub cluster: Arc<str>,
     /// Where chance comes from.
     pub seed: u64,
     /// Who is told what happens.
@@ -195,6 +197,7 @@ impl Handler<Start> for Host {
         let plan = &seat.plan;
         let parts = Arc::new(Parts {
             identity: plan.identity.clone(),
+            cluster: plan.cluster.clone(),
             seed: [plan.seed, id.0, life.incarnation],
             witness: life.witness.clone(),
             gauges: life.gauges.clone(),

@@ -8,7 +8,7 @@ use std::{
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use bytes::Bytes;
 
-use super::{machine::MachineActor, peer::Healed, role_addr::Deliver, storage::DiskFailed};
+use super::{machine::MachineActor, poison::Healed, role_addr::Deliver, storage::DiskFailed};
 use crate::{
     machine::Sessions,
     raft::*,
