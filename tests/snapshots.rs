@@ -128,6 +128,17 @@ fn sent(reports: &[Report]) -> f64 {
     reports.iter().filter_map(piece).sum()
 }
 
+/// Waits until some more pieces have arrived.
+async fn gets_on(cluster: &Cluster<Heavy>, recording: &Recording) {
+    let answered = || {
+        let is_answer =
+            |event: &Event| matches!(event, Event::Received { kind: MessageKind::ChunkTaken, .. });
+        recording.filter(|report| is_answer(&report.event)).len()
+    };
+    let before = answered();
+    assert!(cluster.wait_until(common::PATIENCE, || answered() > before + 40).await);
+}
+
 fn count(reports: &[Report], what: impl Fn(&Report) -> bool) -> usize {
     reports.iter().filter(|report| what(report)).count()
 }
@@ -136,14 +147,14 @@ fn count(reports: &[Report], what: impl Fn(&Report) -> bool) -> usize {
 fn catches_up_with_a_busy_leader(
     seed: u64,
     bytes: usize,
-    weather: impl AsyncFn(&Cluster<Heavy>, PeerId, PeerId),
+    weather: impl AsyncFn(&Cluster<Heavy>, &Recording, PeerId, PeerId),
 ) -> Vec<Report> {
     let recording = Recording::default();
     let builder = Cluster::of(move |_| Heavy { count: 0, bytes }).config(config()).observe(recording.clone());
     let script = async |cluster: Cluster<Heavy>| {
         let (leader, behind, writers) = fall_behind(&cluster).await;
         let began = recording.len();
-        weather(&cluster, leader, behind).await;
+        weather(&cluster, &recording, leader, behind).await;
         let is_installed =
             || recording.has(|event| matches!(event, Event::SnapshotInstalled { kept: false, .. }));
         assert!(cluster.wait_until(common::PATIENCE, is_installed).await, "seed {seed}");
@@ -155,7 +166,7 @@ fn catches_up_with_a_busy_leader(
     };
     let (leader, began) = builder.simulate(seed, script).unwrap();
     recording.assert_safe();
-    let reports = recording.take().split_off(began);
+    let reports = recording.reports().split_off(began);
     let elections = count(&reports, |report| matches!(report.event, Event::Elected { .. }));
     assert_eq!(elections, 0, "seed {seed}");
     let snapshots = count(&reports, |report| matches!(report.event, Event::SnapshotSent { .. }));
@@ -174,7 +185,7 @@ fn catches_up_with_a_busy_leader(
 #[test]
 fn a_follower_catches_up_while_the_leader_takes_snapshots() {
     for seed in seeds(4) {
-        let reports = catches_up_with_a_busy_leader(seed, 2 << 20, async |_, _, _| {});
+        let reports = catches_up_with_a_busy_leader(seed, 2 << 20, async |_, _, _, _| {});
         let sent = sent(&reports);
         assert!((1.0..1.1).contains(&sent), "seed {seed}: {sent} snapshots were sent");
     }
@@ -184,15 +195,16 @@ fn a_follower_catches_up_while_the_leader_takes_snapshots() {
 #[test]
 fn a_transfer_goes_on_after_each_cut() {
     for seed in seeds(4) {
-        let reports = catches_up_with_a_busy_leader(seed, 2 << 20, async |cluster, leader, behind| {
-            for cut in 0..5 {
-                cluster.run_for(ms(80)).await;
-                let rule = Rule::new().between(leader.0, behind.0).cut();
-                let pieces = [MessageKind::InstallSnapshot, MessageKind::ChunkTaken];
-                let _cut = cluster.fault(if cut % 2 == 0 { rule.kinds(pieces) } else { rule });
-                cluster.run_for(ms(if cut % 2 == 0 { 1_400 } else { 100 })).await;
-            }
-        });
+        let reports =
+            catches_up_with_a_busy_leader(seed, 2 << 20, async |cluster, recording, leader, behind| {
+                for cut in 0..5 {
+                    gets_on(cluster, recording).await;
+                    let rule = Rule::new().between(leader.0, behind.0).cut();
+                    let pieces = [MessageKind::InstallSnapshot, MessageKind::ChunkTaken];
+                    let _cut = cluster.fault(if cut % 2 == 0 { rule.kinds(pieces) } else { rule });
+                    cluster.run_for(ms(if cut % 2 == 0 { 1_400 } else { 100 })).await;
+                }
+            });
         let sent = sent(&reports);
         assert!((1.0..1.3).contains(&sent), "seed {seed}: {sent} snapshots were sent");
     }
@@ -202,7 +214,7 @@ fn a_transfer_goes_on_after_each_cut() {
 #[test]
 fn bad_weather_causes_no_avalanche() {
     for seed in seeds(4) {
-        let reports = catches_up_with_a_busy_leader(seed, 1 << 20, async |cluster, leader, behind| {
+        let reports = catches_up_with_a_busy_leader(seed, 1 << 20, async |cluster, _, leader, behind| {
             let rule = Rule::new()
                 .between(leader.0, behind.0)
                 .kinds([MessageKind::InstallSnapshot, MessageKind::ChunkTaken]);
