@@ -19,7 +19,8 @@ use raft_actors::{
     error::ClusterError,
     machine::closure,
     observe::Report,
-    raft::{Event, PeerId, Why},
+    raft::{Event, Membership, PeerId, Why},
+    storage::{FolderDisk, FolderOptions},
 };
 
 /// A folder that is new, and gone in the end unless the test fails.
@@ -355,9 +356,9 @@ fn a_simulation_has_no_folders() {
 #[tokio::test]
 async fn a_first_start_that_was_cut_short_is_done_again() {
     let place = Place::new("cut-short");
-    sum().peers(2).data(place.path("data")).start().await.unwrap().shutdown().await.unwrap();
-    fs::remove_file(place.path("data/cluster.json")).unwrap();
-    fs::remove_dir_all(place.path("data/peer-2")).unwrap();
+    let membership = Membership::of([PeerId(1), PeerId(2)]);
+    let options = FolderOptions::new("begun", PeerId(1), membership);
+    drop(FolderDisk::open(&place.path("data/peer-1"), options).unwrap());
     let cluster = sum().peers(3).data(place.path("data")).start().await.unwrap();
     assert_eq!(cluster.peers(), [PeerId(1), PeerId(2)], "as it was begun");
     assert_eq!(cluster.client().propose(&1).await, Ok(1));

@@ -1,19 +1,29 @@
-//! The machine of the cluster example: what it gives away page by page, and what a snapshot carries,
-//! is what it was given. (The example as a whole is shown by `.ci/show/exact` and its siblings.)
+//! Pieces of the cluster example. The machine: what it gives away page by page, and what a snapshot
+//! carries, is what it was given. Padding: whatever the bytes, it comes off again. Acknowledgements:
+//! the file holds one number at any time. (The example as a whole is shown by `tests/durable_cluster.rs`,
+//! `.ci/show/exact` and its siblings.)
 #![cfg(feature = "serde")]
 
+use std::{fs, path::Path};
+
 use bytes::Bytes;
+use proptest::prelude::*;
 use raft_actors::{
     machine::{Raw, StateMachine},
     raft::Position,
 };
 
 #[allow(dead_code)]
+#[path = "../examples/cluster/acks.rs"]
+mod acks;
+#[allow(dead_code)]
 #[path = "../examples/cluster/lines.rs"]
 mod lines;
+#[allow(dead_code)]
 #[path = "../examples/cluster/value.rs"]
 mod value;
 
+use acks::Acks;
 use lines::{Ask, Lines, PAGE_BYTES, Summary, Told};
 
 /// Some empty, some longer than a chunk and than a page.
@@ -77,4 +87,69 @@ fn a_snapshot_carries_the_lines_and_more_can_follow() {
     assert_eq!(text(&restored), early.concat());
     apply(&mut restored, late, 18);
     assert_eq!((text(&restored), summary(&restored)), (text(&machine), summary(&machine)));
+}
+
+#[test]
+fn padding_is_neither_counted_nor_kept() {
+    let lines = some_lines();
+    let (mut plain, mut padded) = (Lines::default(), Lines::default());
+    apply(&mut plain, &lines, 1);
+    let commands: Vec<_> = lines.iter().map(|line| value::pad(line.clone(), Some(300))).collect();
+    apply(&mut padded, &commands, 1);
+    assert_eq!((text(&padded), summary(&padded)), (text(&plain), summary(&plain)));
+}
+
+#[test]
+fn a_line_is_its_command_unless_it_is_to_be_longer() {
+    let line = Bytes::from("a line\n");
+    for bytes in [None, Some(0), Some(6), Some(7)] {
+        assert_eq!(value::pad(line.clone(), bytes), line, "{bytes:?}");
+    }
+    assert_eq!(value::pad(line.clone(), Some(8)).len(), 8);
+    assert_eq!(value::strip(&Bytes::new()), Bytes::new());
+    // Nobody makes these: they say that they are padded with more than they are long.
+    for odd in [&[4][..], &[0], &[1, 2, 3, 0], &[255, 255, 255, 255, 0]] {
+        assert_eq!(value::strip(&Bytes::from_static(odd)), odd);
+    }
+}
+
+proptest! {
+    #[test]
+    fn padding_comes_off_whatever_the_bytes(
+        line in prop::collection::vec(prop_oneof![0..6u8, any::<u8>()], 0..40),
+        bytes in prop::option::of(0..60usize),
+    ) {
+        let line = Bytes::from(line);
+        let command = value::pad(line.clone(), bytes);
+        prop_assert_eq!(value::strip(&command), &line);
+        let wanted = bytes.unwrap_or_default().max(line.len());
+        let escape = usize::from(command.len() > wanted);
+        prop_assert!(command.len() == wanted + escape && escape <= value::OVERHEAD_BYTES_MAX);
+        // Only a line without a newline can look like padding.
+        prop_assert!(escape == 0 || line.last().is_some_and(|&last| last < 5));
+    }
+}
+
+#[test]
+fn the_file_of_acknowledgements_holds_one_number() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("acks-{}", std::process::id()));
+    let told = || fs::read_to_string(&path).unwrap();
+    let mut acks = Acks::open(&path).unwrap();
+    assert_eq!(told(), "0\n");
+    for count in [7, 7, 99, 100, 12_345] {
+        acks.write(count).unwrap();
+        assert_eq!(told(), format!("{count}\n"));
+    }
+    // What is there stays until there is more to say, be it less.
+    let mut acks = Acks::open(&path).unwrap();
+    assert_eq!(told(), "12345\n");
+    acks.write(54_321).unwrap();
+    assert_eq!(told(), "54321\n");
+    let mut acks = Acks::open(&path).unwrap();
+    acks.write(0).unwrap();
+    assert_eq!(told(), "0\n");
+    acks.write(10).unwrap();
+    assert_eq!(told(), "10\n");
+    assert!(Acks::open(Path::new(env!("CARGO_TARGET_TMPDIR"))).is_err(), "a folder holds no number");
+    fs::remove_file(&path).unwrap();
 }

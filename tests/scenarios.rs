@@ -25,6 +25,7 @@
 //! | 20 | a repeat gets the first answer | [`clients::a_repeat_gets_the_first_answer_wherever_it_lands`] |
 //! | 21 | everybody in flight hears once | [`clients::a_thousand_in_flight_each_hear_once`] |
 //! | 22 | a leader cut off answers no read | [`clients::a_leader_cut_off_answers_no_read`] |
+//! | 42 | a full disk refuses, hands over, and goes on by itself | [`disks::a_full_leader_hands_over`], [`disks::a_full_cluster_goes_on_when_there_is_room`] |
 //! | 46 | a flood is refused with a reason | [`runtime::a_flood_is_refused_and_heartbeats_go_on`] |
 //! | 47 | no half-dead peer | all of `crashes` |
 //! | 48 | who recovers says nothing | [`runtime::who_recovers_says_nothing`] |
@@ -35,6 +36,8 @@
 #[path = "scenarios/clients.rs"]
 mod clients;
 mod common;
+#[path = "scenarios/disks.rs"]
+mod disks;
 #[path = "scenarios/elections.rs"]
 mod elections;
 #[path = "scenarios/logs.rs"]

@@ -35,6 +35,9 @@ stories! {
     a_failed_disk_stops_the_peer
     a_flood_is_answered_busy
     a_followers_role_falls_and_heals
+    a_full_cluster_goes_on_when_there_is_room
+    a_full_follower_takes_nothing_but_votes
+    a_full_leader_hands_over
     a_gap_is_never_filled_by_guessing
     a_kill_loses_an_unsynced_tail
     a_lagging_follower_gets_a_snapshot

@@ -20,7 +20,7 @@ Examples:
   cluster --input words.txt --peers 5 --crash-every 500 --kill-every 3000 --json
   cluster --crash storage@300 --crash follower-machine@600
   seq 1000 | cluster --input - --machine count --poison-at 777
-  cluster --input words.txt --data state --acks acks   kill it whenever you like, and call it again
+  cluster --input words.txt --data state --acks acks    kill it whenever you like, and call it again
 
 With --data the lines are acknowledged once they are on the disks of a majority. The same call on the
 same folder says `resumed at N` and goes on with line N + 1, whatever ended the one before.
@@ -99,7 +99,7 @@ pub struct Args {
     /// Write every event to FILE, one JSON object a line
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Print the summary as one JSON object
+    /// Print the summary as one JSON object, on one line: the last, behind `resumed at N` if there is --data
     #[arg(long)]
     pub json: bool,
 }

@@ -32,13 +32,19 @@ impl<'a, M: Keeps> Patience<'a, M> {
 
     /// Waits for something that needs a quorum, as long as there is hope for one.
     pub async fn wait_for<T>(&self, what: impl Future<Output = T>) -> Result<T, Failure> {
-        let (mut what, since) = (pin!(what), Instant::now());
+        let (mut what, mut since) = (pin!(what), Instant::now());
         loop {
             if let Ok(done) = timeout(GLANCE, what.as_mut()).await {
                 return Ok(done);
             }
-            let up = self.cluster.statuses().iter().filter(|status| status.up).count();
-            let has_majority = up * 2 > self.cluster.peers().len();
+            let statuses = self.cluster.statuses();
+            let is_majority = |count: usize| count * 2 > statuses.len();
+            let has_majority = is_majority(statuses.iter().filter(|status| status.up).count());
+            let has_room = statuses.iter().filter(|status| status.up && !status.disk_full).count();
+            if has_majority && !is_majority(has_room) {
+                // There is a quorum, and no room: it goes on by itself when there is.
+                since = Instant::now();
+            }
             let patience = if has_majority { PATIENCE } else { PATIENCE_WITHOUT_MAJORITY };
             if since.elapsed() >= patience {
                 return Err(Failure::NoQuorum { patience });
@@ -48,10 +54,12 @@ impl<'a, M: Keeps> Patience<'a, M> {
 
     /// Waits until all living peers have everything.
     pub async fn until_caught_up(&self) -> Result<(), Failure> {
-        match self.cluster.wait_until_caught_up(PATIENCE).await {
-            true => Ok(()),
-            false => Err(Failure::NotCaughtUp { patience: PATIENCE }),
+        while !self.cluster.wait_until_caught_up(PATIENCE).await {
+            if !self.cluster.statuses().iter().any(|status| status.up && status.disk_full) {
+                return Err(Failure::NotCaughtUp { patience: PATIENCE });
+            }
         }
+        Ok(())
     }
 }
 

@@ -75,7 +75,7 @@ impl Progress {
 
     /// Tells whoever wants to know.
     pub fn tell(&self) -> io::Result<()> {
-        if let Some(acks) = self.acks.borrow_mut().as_mut().filter(|_| self.resumed.get().is_some()) {
+        if let Some(acks) = self.acks.borrow_mut().as_mut() {
             acks.write(self.acknowledged.get())?;
         }
         if let Some(drawn) = self.drawn.as_ref().filter(|drawn| drawn.get().elapsed() >= REDRAW) {

@@ -118,11 +118,6 @@ pub fn print_failure(failure: &Failure, outcome: &Outcome, out: &mut dyn Write) 
     for what in &outcome.unasked {
         writeln!(out, "  {what}")?;
     }
-    for status in outcome.peers.iter().map(|peer| &peer.status) {
-        if let Some(stopped) = &status.stopped {
-            writeln!(out, "  peer {} stopped: {stopped}", status.peer)?;
-        }
-    }
     match failure {
         Failure::Interrupted if outcome.is_durable => {
             writeln!(out, "  the same call goes on behind line {}", outcome.acknowledged)

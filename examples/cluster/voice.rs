@@ -24,6 +24,13 @@ impl Observer for Voice {
             Event::PeerStopped { cause, why } if *why != Why::Stopped => {
                 say(&format!("peer {} stopped: {why}: {cause}", report.peer));
             }
+            Event::DiskFull { .. } => {
+                say(&format!(
+                    "the disk of peer {} is full: it takes nothing more and waits for room",
+                    report.peer
+                ));
+            }
+            Event::RoomAgain { .. } => say(&format!("there is room again for peer {}", report.peer)),
             // A slow disk is no news to somebody who waits for it.
             Event::Warned { what, why } if *why != Why::SlowDisk => say(&format!("warning: {what}")),
             _ => {}

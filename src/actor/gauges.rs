@@ -31,6 +31,7 @@ pub struct Gauges {
     applying_last: AtomicU64,
     snapshot: AtomicU64,
     poisoned: AtomicU64,
+    disk_full: AtomicBool,
     /// Whether a sync is under way.
     syncing: AtomicBool,
     /// As the leader last saw them, at its last heartbeat.
@@ -68,7 +69,7 @@ pub struct FollowerStatus {
     pub lag: u64,
     /// How long it has not answered, in milliseconds.
     pub silent_ms: u64,
-    /// Whether its machine applies what is committed.
+    /// Whether its machine applies what is committed, and its disk has room.
     pub healthy: bool,
 }
 
@@ -103,6 +104,9 @@ pub struct PeerStatus {
     pub compacted: Index,
     /// The entry that its machine can't apply, if it stands still.
     pub poisoned: Option<Index>,
+    /// Whether its disk has no room for more entries: it refuses them, and does not lead if another can.
+    /// It goes on by itself when there is room.
+    pub disk_full: bool,
     /// How often another peer broke the protocol towards it, since its role was last rebuilt.
     pub violations: u64,
     /// If it leads: its followers.
@@ -120,6 +124,7 @@ impl Gauges {
         self.last_index.store(last.index.0, Relaxed);
         self.commit.store(state.commit().0, Relaxed);
         self.settled.store(state.log().term_at(state.commit()) == Some(state.term()), Relaxed);
+        self.disk_full.store(state.is_disk_full(), Relaxed);
         self.log_base.store(state.log().base().index.0, Relaxed);
         self.violations.swap(state.violations(), Relaxed) < state.violations()
     }
@@ -218,6 +223,7 @@ impl Gauges {
             snapshot: self.snapshot(),
             compacted: Index(self.log_base.load(Relaxed)),
             poisoned: id(self.poisoned.load(Relaxed)).map(Index),
+            disk_full: self.disk_full.load(Relaxed),
             violations: self.violations.load(Relaxed),
             followers,
         }

@@ -17,6 +17,7 @@ use std::{
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use bytes::Bytes;
+use tokio::task::yield_now;
 
 use super::{
     custom::{Engine, Ran, Soon},
@@ -165,7 +166,15 @@ impl MachineActor {
         while let Some((chunk, jobs)) = self.next_chunk(&mut batches) {
             let gauges = self.parts.gauges.clone();
             match self.engine.run(jobs, |first, last| gauges.set_applying(Some((first, last)))) {
-                Soon::Now(Some(ran)) => self.complete(chunk, ran, &mut waiters, ctx),
+                Soon::Now(Some(ran)) => {
+                    self.complete(chunk, ran, &mut waiters, ctx);
+                    if batches.back().is_some_and(|batch| batch.last().index > self.applied.index) {
+                        // A log that is read back must not keep the thread from the heartbeats.
+                        return ctx.wait(yield_now().into_actor(self).map(move |(), actor, ctx| {
+                            actor.apply(batches, waiters, ctx);
+                        }));
+                    }
+                }
                 Soon::Now(None) => return self.fallen = true,
                 Soon::Later(ran) => {
                     return ctx.wait(ran.into_actor(self).map(move |ran, actor, ctx| match ran {
@@ -202,15 +211,16 @@ impl MachineActor {
         self.plan(batches, stop)
     }
 
-    /// Says of each entry what it is. Stops before an entry that has to be run on its own, and before
+    /// Says of each entry what it is. Stops after so many as one message brings, before an entry that has to be run on its own, and before
     /// a repeat of what is only about to be run.
     fn plan(&mut self, batches: &VecDeque<Batch>, stop: Index) -> Option<(Chunk, Vec<(Position, Bytes)>)> {
         let mut chunk = Chunk::default();
         let mut jobs = Vec::new();
+        let entries_max = self.parts.identity.config.batch_entries_max;
         for (at, command) in batches.iter().flat_map(Batch::entries) {
             let job = jobs.last().map_or(Index(u64::MAX), |(job, _): &(Position, Bytes)| job.index);
             let alone = job <= self.careful_upto && self.engine.runs_batches();
-            if at.index >= stop || alone {
+            if at.index >= stop || alone || chunk.steps.len() >= entries_max {
                 break;
             }
             let Some(step) = self.step(at, command, &mut jobs) else { break };

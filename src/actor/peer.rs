@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     raft::*,
-    storage::{Disk, SnapshotStore, StorageError},
+    storage::{Disk, Room, SnapshotStore, StorageError},
 };
 
 /// A new role is in office.
@@ -85,6 +85,7 @@ pub struct Peer {
     pub(super) crew: Vec<Tripwire>,
     pub(super) storage: Option<Kept<StorageActor>>,
     snapshots: Option<Arc<dyn SnapshotStore>>,
+    room: Room,
     pub(super) early: Early<Taking>,
     pub(super) machine: Option<Kept<MachineActor>>,
     pub(super) timer: Option<Kept<Timer>>,
@@ -120,6 +121,7 @@ impl Peer {
             crew: Vec::new(),
             storage: None,
             snapshots: None,
+            room: Room::default(),
             early,
             machine: None,
             timer: None,
@@ -151,6 +153,7 @@ impl Peer {
                 let storage = StorageActor::new(opened.log, recovered, failed, self.parts.clone());
                 self.storage = Some(self.keep(ActorKind::Storage, storage, ctx));
                 self.snapshots = Some(opened.snapshots);
+                self.room = opened.room;
                 self.recover();
             }
             Err(error) => self.stop(error.to_string(), Why::DiskFailed, ctx),
@@ -208,6 +211,7 @@ impl Peer {
             snapshots,
             machine: machine.addr.clone(),
             timer: timer.addr.clone(),
+            room: self.room.clone(),
             letters: Letters::default(),
         };
         self.role = Some(start_any(AnyRole::Follower(Follower::recovered(state)), desk));
@@ -349,6 +353,9 @@ impl Handler<Recovered> for Peer {
         if let Some(tail) = recovered.replay.tail {
             let (records, kept, torn) = (tail.records, tail.kept, tail.torn);
             self.parts.witness.note(|| Event::TailLost { records, kept, torn, why: Why::NeverSynced });
+        }
+        for what in recovered.replay.warnings {
+            self.parts.witness.note(|| Event::Warned { what, why: Why::Recovery });
         }
         self.start_role(recovered.replay.records, ctx);
         for (actor, restarts) in std::mem::take(&mut self.fallen) {

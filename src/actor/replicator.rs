@@ -175,7 +175,7 @@ impl Handler<Heard> for Replicator {
                     Refusal::Conflict(conflict) => {
                         Some(conflict).filter(|conflict| self.progress.on_refused(conflict.prev.index))
                     }
-                    Refusal::Backlog => {
+                    Refusal::Backlog | Refusal::NoRoom => {
                         self.progress.on_backlog();
                         None
                     }

@@ -28,7 +28,10 @@ use super::{
     supervision::{Child, ChildDown, Leash, spawn_guarded},
     timer::{Alarm, Arm, Timer},
 };
-use crate::{raft::*, storage::SnapshotStore};
+use crate::{
+    raft::*,
+    storage::{Room, SnapshotStore},
+};
 
 /// What passes from role to role beside the [`State`].
 pub struct Desk {
@@ -48,6 +51,8 @@ pub struct Desk {
     pub machine: Addr<MachineActor>,
     /// Wakes.
     pub timer: Addr<Timer>,
+    /// Whether the disk has room.
+    pub room: Room,
     /// What has not been sent yet.
     pub letters: Letters,
 }
@@ -136,15 +141,17 @@ impl<R: Embody> Actor for RoleActor<R> {
 }
 
 impl<R: Role> Office<R> {
-    /// Time, and what the machine has done, as the rules will see them in this turn.
+    /// Time, what the machine has done and whether the disk has room, as the rules will see them in this
+    /// turn.
     fn refresh(&mut self) {
         let parts = &self.desk.parts;
         let (now_ms, applied) = (parts.witness.hub().now_ms(), parts.gauges.applied());
-        let listening = parts.witness.hub().is_listening();
+        let (listening, full) = (parts.witness.hub().is_listening(), self.desk.room.is_full());
         let state = self.role.state_mut();
         state.listen(listening);
         state.now_ms = now_ms;
         state.applied = applied;
+        state.set_disk_full(full);
     }
 
     fn tell_events(&mut self) {

@@ -85,6 +85,8 @@ fn actor(event: &Event) -> &'static str {
         Event::SyncBegun { .. }
         | Event::Synced { .. }
         | Event::TailLost { .. }
+        | Event::DiskFull { .. }
+        | Event::RoomAgain { .. }
         | Event::Replayed { .. }
         | Event::SnapshotInstalled { .. } => ActorKind::Storage,
         Event::Applied { .. }
@@ -134,7 +136,9 @@ fn level(event: &Event) -> Level {
         | Event::Poisoned { .. }
         | Event::Violation { .. }
         | Event::Crashed { why: Why::Panicked, .. } => Level::Error,
-        Event::Crashed { .. } | Event::Warned { .. } | Event::TailLost { .. } => Level::Warning,
+        Event::Crashed { .. } | Event::Warned { .. } | Event::TailLost { .. } | Event::DiskFull { .. } => {
+            Level::Warning
+        }
         Event::Canvassed { .. }
         | Event::Campaigned { .. }
         | Event::PreVoted { .. }
@@ -152,6 +156,7 @@ fn level(event: &Event) -> Level {
         | Event::Recovered { .. }
         | Event::Killed { .. }
         | Event::Opened { .. }
+        | Event::RoomAgain { .. }
         | Event::Healthy { .. } => Level::Info,
         Event::Appended { .. }
         | Event::Truncated { .. }

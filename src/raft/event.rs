@@ -199,6 +199,11 @@ events! {
         snapshot: Position,
     }
 
+    /// The disk has no room for more entries, but for terms, votes and a new leader's no-op.
+    DiskFull { /** The end of the log. */ last: Position, }
+    /// The disk has room again.
+    RoomAgain { /** The end of the log. */ last: Position, }
+
     // Snapshots.
     /// A snapshot of the machine was begun.
     SnapshotBegun { /** What it covers. */ at: Position, }

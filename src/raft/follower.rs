@@ -69,10 +69,14 @@ impl Follower {
         true
     }
 
-    /// AppendEntries, receiver, steps 2 to 5.
+    /// AppendEntries, receiver, steps 2 to 5. A full disk takes no entries of clients, but those of the
+    /// house: a leader's no-op still fits, so that also a cluster without any room can elect and settle.
     fn accept(&mut self, slice: &Slice) -> Result<Index, Refusal> {
         if !slice.batches.is_empty() && self.state.has_backlog() {
             return Err(Refusal::Backlog);
+        }
+        if self.state.is_disk_full() && slice.has_data() {
+            return Err(Refusal::NoRoom);
         }
         match self.state.accept(slice.prev, &slice.batches) {
             Ok(Ok(())) => Ok(slice.end().index),
@@ -199,7 +203,7 @@ impl Receive<AppendEntries> for Follower {
             term: self.state.term(),
             round: rpc.slice.round,
             result,
-            healthy: self.state.poisoned().is_none(),
+            healthy: self.state.is_healthy(),
         };
         out.reply(rpc.reply, answer);
         Next::Stay

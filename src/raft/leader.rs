@@ -49,7 +49,7 @@ pub(super) struct View {
     round: u64,
     /// When it last answered.
     pub(super) heard_ms: u64,
-    /// Whether its machine applies.
+    /// Whether its machine applies, and its disk has room.
     pub(super) healthy: bool,
     /// What it will need next: what is behind that stays in the log.
     pub(super) pinned: Option<Pin>,
@@ -133,7 +133,7 @@ impl Leader {
     }
 
     /// Each follower: up to where its log matches, for how many milliseconds it has been silent, and
-    /// whether its machine applies.
+    /// whether its machine applies and its disk has room.
     pub fn followers(&self) -> impl Iterator<Item = (PeerId, Index, u64, bool)> {
         let now_ms = self.state.now_ms;
         self.views.iter().map(move |(&peer, view)| {

@@ -155,7 +155,7 @@ impl Mail for AppendEntries {
             term: state.term(),
             round: self.slice.round,
             result: Err(Refusal::Stale),
-            healthy: state.poisoned().is_none(),
+            healthy: state.is_healthy(),
         };
         letters.replies.push((self.reply, answer).into());
     }

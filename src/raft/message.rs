@@ -92,6 +92,12 @@ impl Slice {
         self.batches.iter().map(Batch::weight).sum()
     }
 
+    /// Whether a client's command is among its entries.
+    pub fn has_data(&self) -> bool {
+        let commands = self.batches.iter().flat_map(Batch::entries);
+        commands.into_iter().any(|(_, command)| matches!(command, Command::Data(_)))
+    }
+
     /// Whether each entry follows the one before it, in index and in term, and none is of a later
     /// term than the leader's.
     pub fn is_well_formed(&self, leader_term: Term) -> bool {
@@ -142,7 +148,8 @@ pub struct Appended {
     pub round: u64,
     /// Up to which index the logs are now known to be the same and durable; or why not.
     pub result: Result<Index, Refusal>,
-    /// Whether its machine applies what is committed: a leader hands over to healthy peers only.
+    /// Whether its machine applies what is committed and its disk has room: a leader hands over to
+    /// healthy peers only.
     pub healthy: bool,
 }
 
@@ -155,6 +162,8 @@ pub enum Refusal {
     Stale,
     /// The machine is too far behind; heartbeats are welcome.
     Backlog,
+    /// The disk is full; heartbeats are welcome, and entries that clients have no part in.
+    NoRoom,
 }
 
 /// Where two logs part (§5.3): with the term of the conflicting entry the leader skips a whole term
@@ -292,7 +301,7 @@ pub struct Matched {
     pub index: Index,
     /// The round it echoed.
     pub round: u64,
-    /// Whether its machine applies.
+    /// Whether its machine applies, and its disk has room.
     pub healthy: bool,
 }
 
@@ -305,7 +314,7 @@ pub struct Refused {
     pub conflict: Option<Conflict>,
     /// The round it echoed.
     pub round: u64,
-    /// Whether its machine applies.
+    /// Whether its machine applies, and its disk has room.
     pub healthy: bool,
 }
 

@@ -53,6 +53,8 @@ pub struct State {
     memberships: History,
     /// The entry at which our machine stands still.
     poisoned: Option<Index>,
+    /// Whether our disk has room for small things only.
+    disk_full: bool,
 
     /// How often another peer broke the protocol.
     violations: u64,
@@ -84,6 +86,7 @@ impl State {
             commit: Index(0),
             memberships: History::default(),
             poisoned: None,
+            disk_full: false,
             violations: 0,
             listening: false,
             events: Vec::new(),
@@ -164,8 +167,20 @@ impl State {
         self.poisoned
     }
 
-    /// Whether we may campaign: a voter whose machine can apply. A term at the end of the range has
-    /// no next one.
+    /// Whether our disk has room for terms, votes and a new leader's no-op, and for nothing more.
+    pub fn is_disk_full(&self) -> bool {
+        self.disk_full
+    }
+
+    /// Whether we could lead as it should be: our machine applies, and our disk has room.
+    pub fn is_healthy(&self) -> bool {
+        self.poisoned.is_none() && !self.disk_full
+    }
+
+    /// Whether we may campaign: a voter whose machine can apply. A full disk is no hindrance: if all
+    /// are full somebody must lead, or nobody would go on when there is room again; and a term, a vote
+    /// and a no-op still fit. A leader whose disk is full hands over to one that has room, if there is
+    /// any. A term at the end of the range has no next one.
     pub fn may_campaign(&self) -> bool {
         self.membership().is_voter(self.id) && self.poisoned.is_none() && self.term.next() > self.term
     }
@@ -292,6 +307,18 @@ impl State {
     /// Our machine stands still at an entry, or applies again.
     pub fn set_poisoned(&mut self, poisoned: Option<Index>) {
         self.poisoned = poisoned;
+    }
+
+    /// Our disk is full, or has room again, as the shell sees it at the start of a turn.
+    pub fn set_disk_full(&mut self, full: bool) {
+        if self.disk_full != full {
+            self.disk_full = full;
+            let last = self.log.last();
+            self.note(|| match full {
+                true => Event::DiskFull { last, why: Why::NoRoom },
+                false => Event::RoomAgain { last, why: Why::RoomMade },
+            });
+        }
     }
 
     /// A canvass (thesis §9.6): would we vote for this peer in that term? No vote is cast, no term

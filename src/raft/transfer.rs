@@ -9,7 +9,7 @@ use super::{
     message::Transfer,
     port::{Outcome, Port},
     role::{Letters, Next, Outbox, Receive},
-    types::PeerId,
+    types::{Index, PeerId},
 };
 
 /// A transfer of leadership under way.
@@ -42,7 +42,7 @@ impl Leader {
         match self.state.poisoned() {
             Some(index) if self.successor().is_none() => Some(Outcome::Poisoned { index }),
             Some(_) => Some(Outcome::Busy),
-            None if full || self.hand_over.is_some() => Some(Outcome::Busy),
+            None if full || self.state.is_disk_full() || self.hand_over.is_some() => Some(Outcome::Busy),
             None => None,
         }
     }
@@ -55,21 +55,45 @@ impl Leader {
         healthy.max_by_key(|&(peer, view)| (view.matched, std::cmp::Reverse(peer))).map(|(peer, _)| peer)
     }
 
-    fn begin_transfer(&mut self, target: PeerId, port: Option<Port>) {
+    fn begin_transfer(&mut self, target: PeerId, port: Option<Port>, why: Why) {
         let deadline_ms = self.state.now_ms + self.state.config().election_timeout_ms.end;
         self.hand_over = Some(HandOver { target, port, deadline_ms, ordered_ms: None });
-        self.state.note(|| Event::TransferBegun { to: target, why: Why::Requested });
+        self.state.note(|| Event::TransferBegun { to: target, why });
+    }
+
+    /// A leader whose own machine stands still, or whose disk is full, looks for a healthy peer by
+    /// itself. It must have heard from it: a new leader takes everybody for healthy, and where all
+    /// disks are full leadership would go round and round. If there is none it goes on to lead.
+    fn look_for_relief(&mut self) {
+        let is_ours = self.hand_over.as_ref().is_none_or(|hand_over| hand_over.port.is_none());
+        if !is_ours {
+            return;
+        }
+        let why = if self.state.poisoned().is_some() { Why::FailedTwice } else { Why::NoRoom };
+        let is_fit = |peer| self.views.get(&peer).is_some_and(|view| view.healthy && view.matched > Index(0));
+        let needed = !self.state.is_healthy();
+        match self.hand_over.as_ref().map(|hand_over| hand_over.target) {
+            None if needed => {
+                if let Some(target) = self.successor().filter(|&target| is_fit(target)) {
+                    self.begin_transfer(target, None, why);
+                }
+            }
+            Some(_) if !needed => self.abandon_transfer(Why::NoNeed),
+            Some(target) if !is_fit(target) => self.abandon_transfer(Why::TargetUnfit),
+            _ => {}
+        }
+    }
+
+    fn abandon_transfer(&mut self, why: Why) {
+        if let Some(HandOver { target, .. }) = self.hand_over.take() {
+            self.state.note(|| Event::TransferAbandoned { to: target, why });
+        }
     }
 
     /// The end of a turn: tells the target to campaign as soon as it holds our whole log, and again
-    /// if that got lost. A leader whose own machine stands still looks for a healthy peer by itself.
+    /// if that got lost.
     pub(super) fn pursue_transfer(&mut self, out: &mut Outbox<Order>) {
-        if self.hand_over.is_none()
-            && self.state.poisoned().is_some()
-            && let Some(target) = self.successor()
-        {
-            self.begin_transfer(target, None);
-        }
+        self.look_for_relief();
         let (now_ms, last) = (self.state.now_ms, self.state.log().last().index);
         let again_ms = self.state.config().heartbeat_ms;
         let Some(hand_over) = &mut self.hand_over else { return };
@@ -105,7 +129,7 @@ impl Receive<Transfer> for Leader {
             _ => Some(Outcome::Rejected),
         };
         match (refusal, target) {
-            (None, Some(target)) => self.begin_transfer(target, Some(transfer.port)),
+            (None, Some(target)) => self.begin_transfer(target, Some(transfer.port), Why::Requested),
             (refusal, _) => out.letters.answer_all([transfer.port], &refusal.unwrap_or(Outcome::Rejected)),
         }
         Next::Stay

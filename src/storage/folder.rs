@@ -256,8 +256,13 @@ fn make(files: &dyn Files, path: &Path, options: &FolderOptions) -> Result<Stamp
     wal::create(files, &log, stamp.incarnation, options.segment_bytes)?;
     stamp.write(files, path)?;
     // A folder whose own name gets lost takes everything along.
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        files.sync_dir(parent).map_err(|cause| failed("sync folder", parent, cause))?;
+    let parents = path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty());
+    for (number, parent) in parents.enumerate() {
+        match files.sync_dir(parent) {
+            Err(cause) if number == 0 => return Err(failed("sync folder", parent, cause)),
+            // Further up are folders that we may not look into, and that were there before.
+            _ => {}
+        }
     }
     Ok(stamp)
 }

@@ -207,6 +207,8 @@ impl Wal {
             let path = self.dir.join(segment_name(number));
             let file = self.files.open(&path).map_err(|cause| failed("open", &path, cause))?;
             file.sync().map_err(|cause| failed("sync", &path, cause))?;
+            // Whoever began this segment may not have come as far.
+            self.files.sync_dir(&self.dir).map_err(|cause| failed("sync folder", &self.dir, cause))?;
             self.active = Some(Active { number, path, file, end: synced, synced, bytes, last_appended });
             return Ok(());
         };

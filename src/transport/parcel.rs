@@ -114,12 +114,13 @@ impl Answer for Appended {
             }
             Err(Refusal::Stale) => text += " stale",
             Err(Refusal::Backlog) => text += " backlog",
+            Err(Refusal::NoRoom) => text += " no-room",
         }
         if self.round > 0 {
             text += &format!(" round={}", self.round);
         }
         if !self.healthy {
-            text += " poisoned";
+            text += " unhealthy";
         }
         text
     }
@@ -152,11 +153,12 @@ mod tests {
         let conflict =
             |has| Err(Refusal::Conflict(Conflict { prev: Position::new(2, 7), term: has, first: Index(5) }));
         assert_eq!(appended(Ok(Index(7)), 0, true), "term=3 match=7");
-        assert_eq!(appended(Ok(Index(7)), 4, false), "term=3 match=7 round=4 poisoned");
+        assert_eq!(appended(Ok(Index(7)), 4, false), "term=3 match=7 round=4 unhealthy");
         assert_eq!(appended(conflict(Some(Term(1))), 0, true), "term=3 conflict prev=7@2 has=1 first=5");
         assert_eq!(appended(conflict(None), 0, true), "term=3 conflict prev=7@2 first=5");
         assert_eq!(appended(Err(Refusal::Stale), 0, true), "term=3 stale");
         assert_eq!(appended(Err(Refusal::Backlog), 0, true), "term=3 backlog");
+        assert_eq!(appended(Err(Refusal::NoRoom), 0, false), "term=3 no-room unhealthy");
 
         let chunk = |taken| ChunkTaken { from, term, taken }.brief();
         assert_eq!(chunk(Taken::Upto(4096)), "term=3 bytes=4096");

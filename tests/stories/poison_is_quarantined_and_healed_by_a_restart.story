@@ -77,17 +77,17 @@ failures
 633.000 n2@3 follower Replayed last=8@3 vote=2 snapshot=0@0: the peer recovers
 633.000 n2@3 follower Restored applied=0: the peer recovers
 785.000 n1@3 pre-candidate Canvassed next=4: no leader was heard for an election timeout
-786.000 n2@3 follower PreVoted candidate=1 granted=true: the log is at least as up-to-date as ours
 786.000 n3@3 follower PreVoted candidate=1 granted=true: the log is at least as up-to-date as ours
-788.000 n1@4 candidate TermChanged from=3: a majority would vote for us
-788.000 n1@4 candidate Campaigned last=8@3: a majority would vote for us
-790.000 n3@4 follower TermChanged from=3: a newer term was seen
-790.000 n3@4 follower Voted candidate=1 granted=true: the log is at least as up-to-date as ours
-792.000 n2@4 follower TermChanged from=3: a newer term was seen
-792.000 n2@4 follower Voted candidate=1 granted=true: the log is at least as up-to-date as ours
-794.000 n1@4 leader Elected last=8@3: a majority voted for us
+787.000 n2@3 follower PreVoted candidate=1 granted=true: the log is at least as up-to-date as ours
+789.000 n1@4 candidate TermChanged from=3: a majority would vote for us
+789.000 n1@4 candidate Campaigned last=8@3: a majority would vote for us
+791.000 n3@4 follower TermChanged from=3: a newer term was seen
+791.000 n3@4 follower Voted candidate=1 granted=true: the log is at least as up-to-date as ours
+793.000 n1@4 leader Elected last=8@3: a majority voted for us
+793.000 n2@4 follower TermChanged from=3: a newer term was seen
+793.000 n2@4 follower Voted candidate=1 granted=true: the log is at least as up-to-date as ours
+795.000 n3@4 follower Following leader=1: the leader of this term was heard
 797.000 n2@4 follower Following leader=1: the leader of this term was heard
-797.000 n3@4 follower Following leader=1: the leader of this term was heard
 -> 5: applied, at 5
 -> all ledgers hold 1..3 poison 5
 -> peer 1: machine fell: it panicked: poison

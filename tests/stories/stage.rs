@@ -372,6 +372,8 @@ impl<I: Books> Stage<I> {
                     match word(args)? {
                         "hang" => disk.hang(),
                         "resume" => disk.resume(),
+                        "fill" => disk.set_full(true),
+                        "empty" => disk.set_full(false),
                         "fail" => disk.fail_next_write(),
                         "repair" => disk.repair(),
                         other => return Err(format!("a disk can't {other}")),

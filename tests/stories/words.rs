@@ -109,6 +109,9 @@ pub fn of_status(status: &PeerStatus) -> String {
     if let Some(poisoned) = status.poisoned {
         line.push_str(&format!(" poisoned={poisoned}"));
     }
+    if status.disk_full {
+        line.push_str(" disk-full");
+    }
     for follower in &status.followers {
         line.push_str(&format!(" [{} matched={} lag={}]", follower.peer, follower.matched, follower.lag));
     }

@@ -16,6 +16,7 @@ mod drive;
 mod elections;
 mod figures;
 mod followers;
+mod full_disks;
 mod leaders;
 mod logs;
 mod machine;

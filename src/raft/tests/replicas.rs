@@ -145,7 +145,7 @@ impl Cluster {
             Err(Refusal::Conflict(conflict)) => {
                 Some(conflict).filter(|conflict| self.progress(id, from).on_refused(conflict.prev.index))
             }
-            Err(Refusal::Backlog) => {
+            Err(Refusal::Backlog | Refusal::NoRoom) => {
                 self.progress(id, from).on_backlog();
                 None
             }

@@ -138,6 +138,12 @@ impl Keeper {
         Keeper { place, room, spare: Spare::Unknown, hands: Hands::Own }
     }
 
+    /// Whether there is a spare.
+    #[cfg(test)]
+    pub fn room(&self) -> &Room {
+        &self.room
+    }
+
     /// How long a segment is.
     pub fn segment_bytes(&self) -> u64 {
         self.place.segment_bytes

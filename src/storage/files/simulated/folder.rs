@@ -30,8 +30,6 @@ pub(super) struct Folder {
     durable: BTreeMap<String, NodeId>,
     now: BTreeMap<String, NodeId>,
     unsynced: Vec<Change>,
-    /// The names whose changes will never be durable: a sync of them failed.
-    given_up: BTreeSet<String>,
 }
 
 impl Folder {
@@ -77,21 +75,15 @@ impl Folder {
         self.settle(|| true);
     }
 
-    /// A sync failed: what it was to make durable never will be, whatever a later sync says.
-    pub(super) fn give_up(&mut self) {
-        self.given_up.extend(self.unsynced.iter().flat_map(Change::names).cloned());
-    }
-
     pub(super) fn cut(&mut self, luck: &mut Luck) {
         self.settle(|| luck.survives());
-        self.given_up.clear();
         self.unsynced.clear();
         self.now.clone_from(&self.durable);
     }
 
     /// Makes changes durable if they survive, and no change before them, of the same name, did not.
     fn settle(&mut self, mut survives: impl FnMut() -> bool) {
-        let mut lost = self.given_up.clone();
+        let mut lost = BTreeSet::new();
         for change in self.unsynced.drain(..) {
             if !change.names().any(|name| lost.contains(name)) && survives() {
                 apply(&mut self.durable, &change);

@@ -14,6 +14,7 @@ use crate::{
     },
 };
 
+mod crashes;
 mod damage;
 
 const INCARNATION: u128 = 7;
@@ -55,6 +56,13 @@ impl Rig {
                 self.turns.push(records);
             }
         }
+    }
+
+    /// Comes back, and writes one more turn.
+    fn go_on(&self, record: &Record) {
+        let mut wal = self.open();
+        wal.replay().unwrap();
+        wal.write(std::slice::from_ref(record)).unwrap();
     }
 
     fn recover(&self) -> Result<recovery::Recovered, StorageError> {

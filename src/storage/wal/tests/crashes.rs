@@ -1,0 +1,243 @@
+//! Stopped between any two calls, and every call failing: what was acknowledged is there, what is
+//! there is a beginning of what was written, and after a failure nothing is acknowledged any more.
+
+use super::*;
+use crate::{
+    raft::{PeerId, Term},
+    storage::files::{Call, Fault, Loss, SimulatedFiles},
+};
+
+const TURNS: usize = 24;
+const SEGMENT_BYTES: u64 = 512;
+
+/// A script of turns, and what each beginning of its records comes to.
+struct Script {
+    turns: Vec<Vec<Record>>,
+    /// By how many records.
+    prefixes: Vec<String>,
+}
+
+impl Script {
+    fn new(seed: u64) -> Script {
+        let (mut rng, mut author) = (ChaCha8Rng::seed_from_u64(seed), Author::default());
+        let mut turns = Vec::new();
+        while turns.len() < TURNS {
+            turns.extend(Some(author.write(Step::draw(&mut rng))).filter(|turn| !turn.is_empty()));
+        }
+        let records: Vec<Record> = turns.iter().flatten().cloned().collect();
+        let prefixes = (0..=records.len()).map(|count| folded(records.iter().take(count).cloned())).collect();
+        Script { turns, prefixes }
+    }
+
+    fn records_of(&self, turns: usize) -> usize {
+        self.turns.iter().take(turns).map(Vec::len).sum()
+    }
+
+    /// Writes turn after turn, also when one fails. Says how many were acknowledged: all those before
+    /// the first that failed, and none behind it.
+    fn run(&self, rig: &Rig) -> usize {
+        let mut wal = rig.open();
+        if wal.replay().is_err() {
+            return 0;
+        }
+        let acknowledged: Vec<bool> = self
+            .turns
+            .iter()
+            .map(|turn| {
+                let is_written = wal.write(turn).is_ok();
+                let _ = wal.after_turn();
+                is_written
+            })
+            .collect();
+        let count = acknowledged.iter().take_while(|&&acknowledged| acknowledged).count();
+        assert!(
+            !acknowledged.iter().skip(count).any(|&acknowledged| acknowledged),
+            "acknowledged after a failure"
+        );
+        count
+    }
+
+    /// How many records survived. At least those of the acknowledged turns must have, and no more than
+    /// those of one turn more can.
+    fn survivors(&self, rig: &Rig, acknowledged: usize, what: &str) -> usize {
+        let replay = rig.open().replay().unwrap_or_else(|error| panic!("{what}: {error}"));
+        let found = folded(replay.records);
+        let (least, most) = (self.records_of(acknowledged), self.records_of(acknowledged + 1));
+        (least..=most)
+            .find(|&count| self.prefixes[count] == found)
+            .unwrap_or_else(|| panic!("{what}: {acknowledged} turns were acknowledged, and there is {found}"))
+    }
+
+    /// After a crash: it comes back, comes back the same, and goes on.
+    fn check(&self, rig: &Rig, files: &SimulatedFiles, acknowledged: usize, what: &str) {
+        let ballot = Record::Ballot { term: Term(1_000), vote: Some(PeerId(3)) };
+        let at_once = files.copy();
+        rig_on(&at_once).go_on(&ballot);
+        let survivors = self.survivors(rig, acknowledged, what);
+        let records = self.turns.iter().flatten().take(survivors).cloned().chain([ballot.clone()]);
+        let gone_on = folded(records);
+        at_once.power_cut(Loss::Everything);
+        let found = folded(rig_on(&at_once).open().replay().unwrap().records);
+        assert_eq!(found, gone_on, "{what}: it goes on at once");
+        for how in [Loss::Nothing, Loss::Everything] {
+            files.power_cut(how);
+            let again = folded(rig.open().replay().unwrap().records);
+            assert_eq!(again, self.prefixes[survivors], "{what}: it comes back the same after {how:?}");
+        }
+        rig.go_on(&ballot);
+        files.power_cut(Loss::Everything);
+        assert_eq!(folded(rig.open().replay().unwrap().records), gone_on, "{what}: it goes on");
+    }
+}
+
+fn rig_on(files: &SimulatedFiles) -> Rig {
+    let dir = PathBuf::from("/log");
+    Rig { files: Arc::new(files.clone()), dir, segment_bytes: SEGMENT_BYTES, turns: Vec::new() }
+}
+
+/// A disk with a log that was made and never used.
+fn fresh() -> SimulatedFiles {
+    let files = SimulatedFiles::new();
+    Rig::new(Arc::new(files.clone()), PathBuf::from("/log"), SEGMENT_BYTES);
+    files.sync_dir(Path::new("/")).unwrap();
+    files
+}
+
+fn losses(seed: u64) -> [Loss; 4] {
+    [Loss::Nothing, Loss::Everything, Loss::Sectors { seed }, Loss::Sectors { seed: seed + 1 }]
+}
+
+/// How many calls a whole run of the script makes.
+fn calls(script: &Script) -> u64 {
+    let files = fresh();
+    let before = files.calls().total();
+    assert_eq!(script.run(&rig_on(&files)), TURNS);
+    files.calls().total() - before
+}
+
+#[test]
+fn a_crash_between_any_two_calls_loses_nothing_that_was_acknowledged() {
+    for seed in 0..4 {
+        let script = Script::new(seed);
+        for stop in 1..=calls(&script) {
+            let files = fresh();
+            files.stop_at(stop);
+            let acknowledged = script.run(&rig_on(&files));
+            for how in losses(seed * 1_000 + stop) {
+                let files = files.copy();
+                files.power_cut(how);
+                let what = format!("seed {seed}, stopped at call {stop}, {how:?}");
+                script.check(&rig_on(&files), &files, acknowledged, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_crash_during_recovery_loses_nothing_either() {
+    let script = Script::new(11);
+    for stop in (1..=calls(&script)).step_by(2) {
+        let files = fresh();
+        files.stop_at(stop);
+        let acknowledged = script.run(&rig_on(&files));
+        files.power_cut(Loss::Sectors { seed: stop });
+        for again in 1.. {
+            let files = files.copy();
+            files.stop_at(again);
+            let _ = rig_on(&files).open().replay();
+            let is_through = !files.is_stopped();
+            for how in losses(stop * 1_000 + again) {
+                let files = files.copy();
+                files.power_cut(how);
+                let what = format!("stopped at call {stop}, in recovery at {again}, {how:?}");
+                script.survivors(&rig_on(&files), acknowledged, &what);
+            }
+            if is_through {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn after_a_call_that_failed_nothing_is_acknowledged() {
+    for seed in 20..22 {
+        let script = Script::new(seed);
+        for call in 1..=calls(&script) {
+            for fault in [Fault::EIO, Fault::ENOSPC] {
+                let files = fresh();
+                files.fail_at(call, fault);
+                let acknowledged = script.run(&rig_on(&files));
+                files.clear_faults();
+                for how in losses(seed * 1_000 + call) {
+                    let files = files.copy();
+                    files.power_cut(how);
+                    let what = format!("seed {seed}, call {call} failed with {fault:?}, {how:?}");
+                    script.check(&rig_on(&files), &files, acknowledged, &what);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sync_that_failed_is_never_tried_again() {
+    let script = Script::new(30);
+    for sync in 1..=TURNS as u64 {
+        let files = fresh();
+        files.fail_call_at(Call::Sync, sync, Fault::EIO);
+        let acknowledged = script.run(&rig_on(&files));
+        files.power_cut(Loss::Everything);
+        script.survivors(&rig_on(&files), acknowledged, &format!("sync {sync}"));
+    }
+}
+
+#[test]
+fn short_writes_are_written_on() {
+    for seed in 0..10 {
+        let script = Script::new(40 + seed);
+        let files = fresh();
+        files.short_writes(seed);
+        assert_eq!(script.run(&rig_on(&files)), TURNS);
+        files.power_cut(Loss::Everything);
+        script.check(&rig_on(&files), &files, TURNS, &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn a_full_disk_is_met_before_it_hurts_and_forgotten_when_there_is_room() {
+    let files = fresh();
+    let rig = rig_on(&files);
+    let mut wal = rig.open();
+    let mut author = Author::default();
+    let mut written = Vec::new();
+    wal.replay().unwrap();
+    files.set_capacity(Some(files.used() + 3 * SEGMENT_BYTES));
+    while !wal.keeper.room().is_full() {
+        let turn = author.write(APPEND);
+        wal.write(&turn).unwrap();
+        wal.after_turn().unwrap();
+        written.extend(turn);
+        assert!(written.len() < 1_000, "a disk has an end");
+    }
+    // What was under way still fits, and so do votes.
+    for term in 1..=4 {
+        let turn = vec![Record::Ballot { term: Term(term), vote: None }];
+        wal.write(&turn).unwrap();
+        wal.after_turn().unwrap();
+        written.extend(turn);
+    }
+    wal.keeper.retry();
+    assert!(wal.keeper.room().is_full(), "there is no more room than before");
+    files.set_capacity(None);
+    wal.keeper.retry();
+    assert!(!wal.keeper.room().is_full(), "there is room again");
+    for _ in 0..20 {
+        let turn = author.write(APPEND);
+        wal.write(&turn).unwrap();
+        wal.after_turn().unwrap();
+        written.extend(turn);
+    }
+    files.power_cut(Loss::Everything);
+    assert_eq!(folded(rig.open().replay().unwrap().records), folded(written));
+}
