@@ -31,6 +31,8 @@ pub struct PeerPlan {
     pub identity: Identity,
     /// Where chance comes from.
     pub seed: u64,
+    /// Whether it has the real clock and other threads beside it.
+    pub is_live: bool,
     /// Who is told what happens.
     pub hub: Arc<Hub>,
     /// What carries its messages.
@@ -196,6 +198,7 @@ impl Handler<Start> for Host {
         let parts = Arc::new(Parts {
             identity: plan.identity.clone(),
             seed: [plan.seed, id.0, life.incarnation],
+            is_live: plan.is_live,
             witness: life.witness.clone(),
             gauges: life.gauges.clone(),
             transport: plan.network.clone() as Arc<dyn Transport>,

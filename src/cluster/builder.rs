@@ -279,6 +279,7 @@ impl<I: Interface> Builder<I> {
             let seat = Seat::new(PeerPlan {
                 identity: Identity { id, first_membership: first_membership.clone(), config: config.clone() },
                 seed,
+                is_live: !threads.is_empty(),
                 hub: hub.clone(),
                 network: network.clone(),
                 factory: self.factory.clone(),
