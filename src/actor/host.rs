@@ -29,8 +29,12 @@ use crate::{
 pub struct PeerPlan {
     /// Who it is and how it behaves.
     pub identity: Identity,
+    /// The name of its cluster.
+    pub cluster: Arc<str>,
     /// Where chance comes from.
     pub seed: u64,
+    /// Whether it has the real clock and other threads beside it.
+    pub is_live: bool,
     /// Who is told what happens.
     pub hub: Arc<Hub>,
     /// What carries its messages.
@@ -195,7 +199,9 @@ impl Handler<Start> for Host {
         let plan = &seat.plan;
         let parts = Arc::new(Parts {
             identity: plan.identity.clone(),
+            cluster: plan.cluster.clone(),
             seed: [plan.seed, id.0, life.incarnation],
+            is_live: plan.is_live,
             witness: life.witness.clone(),
             gauges: life.gauges.clone(),
             transport: plan.network.clone() as Arc<dyn Transport>,

@@ -37,16 +37,19 @@
 //! bounded before it gets there. Clients pass a door (`door`) that takes so many and no more;
 //! replicators keep a window; a role takes in so much a turn and then lets others have the thread.
 
+mod aside;
 pub mod custom;
 pub(crate) mod door;
 mod early;
 mod embody;
 pub mod gauges;
 pub(crate) mod host;
+mod introductions;
 pub(crate) mod machine;
 mod orders;
 pub(crate) mod parts;
 mod peer;
+mod poison;
 mod postbox;
 mod replicator;
 mod role_actor;
