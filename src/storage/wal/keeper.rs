@@ -92,7 +92,10 @@ enum Hands {
     Thread {
         orders: mpsc::Sender<Order>,
         made: mpsc::Receiver<io::Result<()>>,
+        thread: thread::JoinHandle<()>,
     },
+    /// It has ended.
+    None,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,14 +124,14 @@ impl Keeper {
         let (sender, made) = mpsc::channel();
         let worker = place.clone();
         // It ends when the keeper is gone.
-        thread::Builder::new().name("wal-keeper".into()).spawn(move || {
+        let thread = thread::Builder::new().name("wal-keeper".into()).spawn(move || {
             for order in received {
                 if let Some(result) = worker.carry_out(order) {
                     let _ = sender.send(result);
                 }
             }
         })?;
-        Ok(Keeper { place, room, spare: Spare::Unknown, hands: Hands::Thread { orders, made } })
+        Ok(Keeper { place, room, spare: Spare::Unknown, hands: Hands::Thread { orders, made, thread } })
     }
 
     /// A keeper that does everything at once, in the caller's thread.
@@ -159,6 +162,7 @@ impl Keeper {
             }
             // Without the thread there will be no spare, and that is found when it is needed.
             Hands::Thread { orders, .. } => drop(orders.send(order)),
+            Hands::None => {}
         }
     }
 
@@ -233,5 +237,16 @@ impl Keeper {
     /// A segment goes.
     pub fn remove(&mut self, number: u64) {
         self.order(Order::Remove(number));
+    }
+}
+
+/// Whoever opens the log next must not find two at work in its folder.
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if let Hands::Thread { orders, thread, .. } = std::mem::replace(&mut self.hands, Hands::None) {
+            drop(orders);
+            // If it panicked it has said so.
+            let _ = thread.join();
+        }
     }
 }
