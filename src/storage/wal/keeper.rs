@@ -5,7 +5,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use super::{frame::Frames, segment_name};
@@ -90,8 +90,10 @@ enum Hands {
     #[cfg(test)]
     Own,
     Thread {
-        orders: mpsc::Sender<Order>,
+        /// Gone when the keeper goes: then the thread ends.
+        orders: Option<mpsc::Sender<Order>>,
         made: mpsc::Receiver<io::Result<()>>,
+        worker: Option<JoinHandle<()>>,
     },
 }
 
@@ -120,15 +122,19 @@ impl Keeper {
         let (orders, received) = mpsc::channel();
         let (sender, made) = mpsc::channel();
         let worker = place.clone();
-        // It ends when the keeper is gone.
-        thread::Builder::new().name("wal-keeper".into()).spawn(move || {
+        let worker = thread::Builder::new().name("wal-keeper".into()).spawn(move || {
             for order in received {
                 if let Some(result) = worker.carry_out(order) {
                     let _ = sender.send(result);
                 }
             }
         })?;
-        Ok(Keeper { place, room, spare: Spare::Unknown, hands: Hands::Thread { orders, made } })
+        Ok(Keeper {
+            place,
+            room,
+            spare: Spare::Unknown,
+            hands: Hands::Thread { orders: Some(orders), made, worker: Some(worker) },
+        })
     }
 
     /// A keeper that does everything at once, in the caller's thread.
@@ -158,7 +164,7 @@ impl Keeper {
                 }
             }
             // Without the thread there will be no spare, and that is found when it is needed.
-            Hands::Thread { orders, .. } => drop(orders.send(order)),
+            Hands::Thread { orders, .. } => drop(orders.as_ref().map(|orders| orders.send(order))),
         }
     }
 
@@ -233,5 +239,20 @@ impl Keeper {
     /// A segment goes.
     pub fn remove(&mut self, number: u64) {
         self.order(Order::Remove(number));
+    }
+}
+
+/// Whoever opens the folder next must not meet a thread that still makes and removes files in it.
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        match &mut self.hands {
+            #[cfg(test)]
+            Hands::Own => {}
+            Hands::Thread { orders, worker, .. } => {
+                drop(orders.take());
+                // If it panicked, it has said so.
+                worker.take().map(JoinHandle::join);
+            }
+        }
     }
 }
