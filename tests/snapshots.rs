@@ -17,7 +17,7 @@ use raft_actors::{
     Cluster, Config,
     machine::StateMachine,
     observe::Report,
-    raft::{Event, MessageKind, PeerId, Position},
+    raft::{ActorKind, Event, MessageKind, PeerId, Position},
     storage::SnapshotWriter,
     transport::faults::Rule,
 };
@@ -128,6 +128,17 @@ fn sent(reports: &[Report]) -> f64 {
     reports.iter().filter_map(piece).sum()
 }
 
+/// Waits until some more pieces have arrived.
+async fn gets_on(cluster: &Cluster<Heavy>, recording: &Recording) {
+    let answered = || {
+        let is_answer =
+            |event: &Event| matches!(event, Event::Received { kind: MessageKind::ChunkTaken, .. });
+        recording.filter(|report| is_answer(&report.event)).len()
+    };
+    let before = answered();
+    assert!(cluster.wait_until(common::PATIENCE, || answered() > before + 40).await);
+}
+
 fn count(reports: &[Report], what: impl Fn(&Report) -> bool) -> usize {
     reports.iter().filter(|report| what(report)).count()
 }
@@ -136,14 +147,14 @@ fn count(reports: &[Report], what: impl Fn(&Report) -> bool) -> usize {
 fn catches_up_with_a_busy_leader(
     seed: u64,
     bytes: usize,
-    weather: impl AsyncFn(&Cluster<Heavy>, PeerId, PeerId),
+    weather: impl AsyncFn(&Cluster<Heavy>, &Recording, PeerId, PeerId),
 ) -> Vec<Report> {
     let recording = Recording::default();
     let builder = Cluster::of(move |_| Heavy { count: 0, bytes }).config(config()).observe(recording.clone());
     let script = async |cluster: Cluster<Heavy>| {
         let (leader, behind, writers) = fall_behind(&cluster).await;
         let began = recording.len();
-        weather(&cluster, leader, behind).await;
+        weather(&cluster, &recording, leader, behind).await;
         let is_installed =
             || recording.has(|event| matches!(event, Event::SnapshotInstalled { kept: false, .. }));
         assert!(cluster.wait_until(common::PATIENCE, is_installed).await, "seed {seed}");
@@ -155,7 +166,7 @@ fn catches_up_with_a_busy_leader(
     };
     let (leader, began) = builder.simulate(seed, script).unwrap();
     recording.assert_safe();
-    let reports = recording.take().split_off(began);
+    let reports = recording.reports().split_off(began);
     let elections = count(&reports, |report| matches!(report.event, Event::Elected { .. }));
     assert_eq!(elections, 0, "seed {seed}");
     let snapshots = count(&reports, |report| matches!(report.event, Event::SnapshotSent { .. }));
@@ -174,7 +185,7 @@ fn catches_up_with_a_busy_leader(
 #[test]
 fn a_follower_catches_up_while_the_leader_takes_snapshots() {
     for seed in seeds(4) {
-        let reports = catches_up_with_a_busy_leader(seed, 2 << 20, async |_, _, _| {});
+        let reports = catches_up_with_a_busy_leader(seed, 2 << 20, async |_, _, _, _| {});
         let sent = sent(&reports);
         assert!((1.0..1.1).contains(&sent), "seed {seed}: {sent} snapshots were sent");
     }
@@ -184,15 +195,16 @@ fn a_follower_catches_up_while_the_leader_takes_snapshots() {
 #[test]
 fn a_transfer_goes_on_after_each_cut() {
     for seed in seeds(4) {
-        let reports = catches_up_with_a_busy_leader(seed, 2 << 20, async |cluster, leader, behind| {
-            for cut in 0..5 {
-                cluster.run_for(ms(80)).await;
-                let rule = Rule::new().between(leader.0, behind.0).cut();
-                let pieces = [MessageKind::InstallSnapshot, MessageKind::ChunkTaken];
-                let _cut = cluster.fault(if cut % 2 == 0 { rule.kinds(pieces) } else { rule });
-                cluster.run_for(ms(if cut % 2 == 0 { 1_400 } else { 100 })).await;
-            }
-        });
+        let reports =
+            catches_up_with_a_busy_leader(seed, 2 << 20, async |cluster, recording, leader, behind| {
+                for cut in 0..5 {
+                    gets_on(cluster, recording).await;
+                    let rule = Rule::new().between(leader.0, behind.0).cut();
+                    let pieces = [MessageKind::InstallSnapshot, MessageKind::ChunkTaken];
+                    let _cut = cluster.fault(if cut % 2 == 0 { rule.kinds(pieces) } else { rule });
+                    cluster.run_for(ms(if cut % 2 == 0 { 1_400 } else { 100 })).await;
+                }
+            });
         let sent = sent(&reports);
         assert!((1.0..1.3).contains(&sent), "seed {seed}: {sent} snapshots were sent");
     }
@@ -202,7 +214,7 @@ fn a_transfer_goes_on_after_each_cut() {
 #[test]
 fn bad_weather_causes_no_avalanche() {
     for seed in seeds(4) {
-        let reports = catches_up_with_a_busy_leader(seed, 1 << 20, async |cluster, leader, behind| {
+        let reports = catches_up_with_a_busy_leader(seed, 1 << 20, async |cluster, _, leader, behind| {
             let rule = Rule::new()
                 .between(leader.0, behind.0)
                 .kinds([MessageKind::InstallSnapshot, MessageKind::ChunkTaken]);
@@ -212,4 +224,85 @@ fn bad_weather_causes_no_avalanche() {
         let sent = sent(&reports);
         assert!((1.0..1.3).contains(&sent), "seed {seed}: {sent} snapshots were sent");
     }
+}
+
+/// Takes its time to be written and to be read, and falls at the first reading if it is told to.
+struct Slow {
+    count: u64,
+    falls: Arc<AtomicBool>,
+}
+
+const SLOW: std::time::Duration = ms(800);
+
+impl StateMachine for Slow {
+    type Command = u64;
+    type Answer = u64;
+    type Query = ();
+    type Response = u64;
+
+    fn apply(&mut self, _: Position, more: u64) -> u64 {
+        self.count += more;
+        self.count
+    }
+
+    fn query(&self, (): ()) -> u64 {
+        self.count
+    }
+
+    fn snapshot(&self) -> SnapshotWriter {
+        let count = self.count;
+        Box::new(move |out: &mut dyn Write| {
+            std::thread::sleep(SLOW);
+            out.write_all(&count.to_le_bytes())
+        })
+    }
+
+    fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
+        std::thread::sleep(SLOW);
+        assert!(!self.falls.swap(false, Relaxed), "a reading that was to fail");
+        let mut count = [0; 8];
+        from.read_exact(&mut count)?;
+        self.count = u64::from_le_bytes(count);
+        Ok(())
+    }
+}
+
+/// A live cluster, all peers on one thread: a snapshot is written, a follower begins from it. A
+/// leader that waited for either would lose its office, and all others with it.
+async fn is_written_and_restored(falls: bool) -> (Recording, Vec<String>) {
+    let (recording, falling) = (Recording::default(), Arc::new(AtomicBool::new(false)));
+    let machine = {
+        let falling = falling.clone();
+        move |_| Slow { count: 0, falls: falling.clone() }
+    };
+    let cluster = Cluster::of(machine).observe(recording.clone()).start().await.unwrap();
+    let (leader, behind) = (leader(&cluster).await, follower(&cluster).await);
+    for _ in 0..10 {
+        cluster.client().propose(&1).await.unwrap();
+    }
+    assert!(cluster.take_snapshot(leader).await.is_some());
+    catches_up(&cluster, behind).await;
+    assert!(cluster.take_snapshot(behind).await.is_some());
+    cluster.kill(behind).await;
+    falling.store(falls, Relaxed);
+    cluster.restart(behind).await;
+    catches_up(&cluster, behind).await;
+    assert_eq!(cluster.client().propose(&1).await.unwrap(), 11);
+    let failures = cluster.failures();
+    let _ = cluster.shutdown().await;
+    (recording, failures)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_while_a_large_state_is_written_or_read() {
+    let (recording, failures) = is_written_and_restored(false).await;
+    let elections = recording.filter(|report| matches!(report.event, Event::Elected { .. }));
+    assert_eq!((elections.len(), failures), (1, vec![]), "{elections:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_falls_while_it_is_restored_heals() {
+    let (recording, failures) = is_written_and_restored(true).await;
+    assert!(failures.len() == 1 && failures[0].contains("a reading that was to fail"), "{failures:?}");
+    assert!(recording.has(|event| matches!(event, Event::Recovered { actor: ActorKind::Machine, .. })));
 }

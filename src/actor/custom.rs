@@ -17,6 +17,7 @@ use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use bytes::Bytes;
 
 use super::{
+    aside::aside,
     gauges::Gauges,
     supervision::{Child, ChildDown, Leash, spawn_guarded},
 };
@@ -77,12 +78,14 @@ pub(crate) type Ran = Result<Bytes, CodecError>;
 pub(crate) enum Engine {
     /// The machine actor.
     Inline(Box<dyn AnyMachine>),
+    /// Nobody now: the machine is being restored on another thread, and comes back before anybody asks.
+    Away,
     /// An actor of the user's own.
     Hired(Box<dyn Hired>),
 }
 
 /// An actor of the user's own, behind bytes. A future that gives `None` says that it has fallen.
-pub(crate) trait Hired {
+pub(crate) trait Hired: Send {
     /// Starts it.
     fn start(&mut self, parent: Recipient<ChildDown>, gauges: &Arc<Gauges>);
     /// Applies commands, in order.
@@ -208,6 +211,7 @@ impl Engine {
                 });
                 Soon::Now(Some(ran.collect()))
             }
+            Engine::Away => Soon::Now(None),
             Engine::Hired(hired) => {
                 begin(first.0.index, last.0.index);
                 Soon::Later(hired.run(jobs))
@@ -222,6 +226,7 @@ impl Engine {
             Engine::Inline(machine) => {
                 Soon::Now(catch_unwind(AssertUnwindSafe(|| machine.query(question))).ok())
             }
+            Engine::Away => Soon::Now(None),
             Engine::Hired(hired) => Soon::Later(hired.query(question)),
         }
     }
@@ -230,15 +235,40 @@ impl Engine {
     pub fn view(&mut self) -> Soon<SnapshotWriter> {
         match self {
             Engine::Inline(machine) => Soon::Now(Some(machine.snapshot())),
+            Engine::Away => Soon::Now(None),
             Engine::Hired(hired) => Soon::Later(hired.view()),
         }
     }
 
-    /// Replaces the state.
-    pub fn restore(&mut self, mut snapshot: Box<dyn Read + Send>) -> Soon<io::Result<()>> {
-        match self {
-            Engine::Inline(machine) => Soon::Now(Some(machine.restore(&mut snapshot))),
-            Engine::Hired(hired) => Soon::Later(hired.restore(snapshot)),
+    /// Replaces the state, and the sessions in front of it, by what `open` finds. A machine of this
+    /// actor goes to another thread for it, if there is one.
+    pub fn restore<S: Send + 'static>(
+        &mut self,
+        is_live: bool,
+        open: impl FnOnce() -> io::Result<(S, Box<dyn Read + Send>)> + Send + 'static,
+    ) -> Soon<io::Result<(S, Engine)>> {
+        match std::mem::replace(self, Engine::Away) {
+            Engine::Inline(mut machine) => aside(is_live, move || {
+                let (sessions, mut snapshot) = open()?;
+                machine.restore(&mut snapshot)?;
+                Ok((sessions, Engine::Inline(machine)))
+            }),
+            Engine::Hired(mut hired) => {
+                let opened = aside(is_live, open);
+                Soon::Later(Box::pin(async move {
+                    let opened = match opened {
+                        Soon::Now(opened) => opened?,
+                        Soon::Later(opened) => opened.await?,
+                    };
+                    let (sessions, snapshot) = match opened {
+                        Ok(opened) => opened,
+                        Err(error) => return Some(Err(error)),
+                    };
+                    let restored = hired.restore(snapshot).await?;
+                    Some(restored.map(|()| (sessions, Engine::Hired(hired))))
+                }))
+            }
+            Engine::Away => Soon::Now(None),
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct PeerPlan {
     pub cluster: Arc<str>,
     /// Where chance comes from.
     pub seed: u64,
+    /// Whether it has the real clock and other threads beside it.
+    pub is_live: bool,
     /// Who is told what happens.
     pub hub: Arc<Hub>,
     /// What carries its messages.
@@ -199,6 +201,7 @@ impl Handler<Start> for Host {
             identity: plan.identity.clone(),
             cluster: plan.cluster.clone(),
             seed: [plan.seed, id.0, life.incarnation],
+            is_live: plan.is_live,
             witness: life.witness.clone(),
             gauges: life.gauges.clone(),
             transport: plan.network.clone() as Arc<dyn Transport>,

@@ -37,6 +37,7 @@
 //! bounded before it gets there. Clients pass a door (`door`) that takes so many and no more;
 //! replicators keep a window; a role takes in so much a turn and then lets others have the thread.
 
+mod aside;
 pub mod custom;
 pub(crate) mod door;
 mod early;

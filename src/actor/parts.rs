@@ -23,6 +23,8 @@ pub struct Parts {
     pub cluster: Arc<str>,
     /// Where chance comes from: cluster seed, peer and incarnation.
     pub seed: [u64; 3],
+    /// Whether it has the real clock and other threads beside it; a simulation has neither.
+    pub is_live: bool,
     /// Who is told what happens.
     pub witness: Witness,
     /// What it publishes.

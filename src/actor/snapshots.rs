@@ -1,18 +1,21 @@
 //! How a machine is written down while it goes on, and how it begins anew from what was written.
 
 use std::{
-    io::{BufReader, Read, Write},
+    io::{self, BufReader, Read, Write},
     sync::Arc,
 };
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use bytes::Bytes;
 
-use super::{machine::MachineActor, poison::Healed, role_addr::Deliver, storage::DiskFailed};
+use super::{
+    aside::aside, custom::Soon, machine::MachineActor, poison::Healed, role_addr::Deliver,
+    storage::DiskFailed,
+};
 use crate::{
     machine::Sessions,
     raft::*,
-    storage::{StorageError, Wait},
+    storage::{SnapshotStore, StorageError, Wait},
 };
 
 impl MachineActor {
@@ -32,10 +35,13 @@ impl MachineActor {
                 sessions.write_to(into)?;
                 view(into)
             });
-            match actor.snapshots.save(at, membership, writer) {
-                Wait::Now(saved) => actor.saved(saved, why),
-                Wait::Later(saved) => {
-                    ctx.spawn(saved.into_actor(actor).map(move |saved, actor, _| actor.saved(saved, why)));
+            let snapshots = actor.snapshots.clone();
+            // A store may run the writer before it answers.
+            match aside(actor.parts.is_live, move || snapshots.save(at, membership, writer)) {
+                Soon::Now(Some(Wait::Now(saved))) => actor.saved(saved, why),
+                begun => {
+                    let saved = when_saved(begun).into_actor(actor);
+                    ctx.spawn(saved.map(move |saved, actor, _| actor.saved(saved, why)));
                 }
             }
         });
@@ -66,20 +72,18 @@ impl MachineActor {
         let Some(meta) = self.snapshots.latest().filter(|meta| meta.at.index > self.applied.index) else {
             return self.restored(ctx);
         };
-        let opened = self.snapshots.open(meta.at).map_err(|error| error.to_string());
-        let read = opened.and_then(|snapshot| {
-            let mut snapshot: Box<dyn Read + Send> = Box::new(BufReader::new(snapshot));
-            let sessions = Sessions::read_from(&mut snapshot);
-            sessions.map(|sessions| (sessions, snapshot)).map_err(|error| error.to_string())
-        });
-        let (sessions, snapshot) = match read {
-            Ok(read) => read,
-            Err(cause) => return self.stand_down(meta.at, &cause),
+        let (snapshots, at) = (self.snapshots.clone(), meta.at);
+        // A later one may come into force before it is open.
+        let Some(hold) = snapshots.hold(at) else { return self.restore(ctx) };
+        let open = move || {
+            let mut snapshot = open_snapshot(&*snapshots, at)?;
+            drop(hold);
+            Ok((Sessions::read_from(&mut snapshot)?, snapshot))
         };
-        let restored = self.engine.restore(snapshot);
-        self.when_run(restored, ctx, move |actor, result, ctx| match result {
-            Ok(()) => {
-                actor.sessions = sessions;
+        let restored = self.engine.restore(self.parts.is_live, open);
+        self.when_run(restored, ctx, move |actor, restored, ctx| match restored {
+            Ok((sessions, engine)) => {
+                (actor.sessions, actor.engine) = (sessions, engine);
                 actor.applied = meta.at;
                 actor.membership = meta.membership.clone();
                 actor.restored(ctx);
@@ -114,4 +118,28 @@ impl MachineActor {
         let what = format!("the snapshot at {at} can't be restored: {cause}");
         self.peer.do_send(DiskFailed(StorageError::Damaged { what }));
     }
+}
+
+async fn when_saved(
+    begun: Soon<Wait<Result<Arc<SnapshotMeta>, StorageError>>>,
+) -> Result<Arc<SnapshotMeta>, StorageError> {
+    let begun = match begun {
+        Soon::Now(begun) => begun,
+        Soon::Later(begun) => begun.await,
+    };
+    match begun {
+        Some(Wait::Now(saved)) => saved,
+        Some(Wait::Later(saved)) => saved.await,
+        None => {
+            Err(StorageError::Aside { what: "snapshot".into(), cause: io::Error::other("the peer ends") })
+        }
+    }
+}
+
+/// How much of a snapshot is read at once.
+const READ_BYTES: usize = 256 << 10;
+
+fn open_snapshot(snapshots: &dyn SnapshotStore, at: Position) -> io::Result<Box<dyn Read + Send>> {
+    let snapshot = snapshots.open(at).map_err(io::Error::other)?;
+    Ok(Box::new(BufReader::with_capacity(READ_BYTES, snapshot)))
 }

@@ -280,6 +280,7 @@ impl<I: Interface> Builder<I> {
                 identity: Identity { id, first_membership: first_membership.clone(), config: config.clone() },
                 cluster: name.clone(),
                 seed,
+                is_live: !threads.is_empty(),
                 hub: hub.clone(),
                 network: network.clone(),
                 factory: self.factory.clone(),
