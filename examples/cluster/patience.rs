@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, future::Future, pin::pin, time::Duration};
 
-use raft_actors::{Cluster, actor::gauges::PeerStatus};
+use raft_actors::{Cluster, actor::gauges::PeerStatus, raft::Index};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{failure::Failure, run::Keeps, voice::say};
@@ -35,6 +35,26 @@ impl<'a, M: Keeps> Patience<'a, M> {
     /// Waits for something that needs a quorum, as long as there is hope for one. Full disks are no
     /// reason to give up, however long that takes: somebody may be making room.
     pub async fn wait_for<T>(&self, what: impl Future<Output = T>) -> Result<T, Failure> {
+        self.wait(what, || false).await
+    }
+
+    /// The same at the beginning, when peers read back what they have: that takes as long as it takes.
+    pub async fn wait_to_begin<T>(&self, what: impl Future<Output = T>) -> Result<T, Failure> {
+        let mut before = Index(0);
+        let reads_back = || {
+            let applied = self.cluster.statuses().iter().map(|status| status.applied).max();
+            let applied = applied.unwrap_or_default().max(before);
+            let recovers = self.count(|status| status.up && status.role.is_none()) > 0;
+            recovers || std::mem::replace(&mut before, applied) < applied
+        };
+        self.wait(what, reads_back).await
+    }
+
+    async fn wait<T>(
+        &self,
+        what: impl Future<Output = T>,
+        mut has_reason: impl FnMut() -> bool,
+    ) -> Result<T, Failure> {
         let (mut what, mut since) = (pin!(what), Instant::now());
         loop {
             if let Ok(done) = timeout(GLANCE, what.as_mut()).await {
@@ -46,6 +66,9 @@ impl<'a, M: Keeps> Patience<'a, M> {
             let majority = self.cluster.peers().len() / 2 + 1;
             if up >= majority && roomy < majority {
                 self.is_full_at(up - roomy);
+                since = Instant::now();
+            }
+            if has_reason() {
                 since = Instant::now();
             }
             let patience = if up >= majority { PATIENCE } else { PATIENCE_WITHOUT_MAJORITY };
