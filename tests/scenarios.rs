@@ -26,9 +26,13 @@
 //! | 21 | everybody in flight hears once | [`clients::a_thousand_in_flight_each_hear_once`] |
 //! | 22 | a leader cut off answers no read | [`clients::a_leader_cut_off_answers_no_read`] |
 //! | 32 | a wiped voter is turned away | [`disks::a_wiped_voter_is_turned_away`], `transport::introduction` |
-//! | 41 | a failed disk acknowledges nothing more | [`disks::a_failed_disk_acknowledges_nothing_more`] |
+//! | 39 | a torn tail is cut off | `storage::wal::tests::damage`, `storage::wal::tests::crashes` |
+//! | 40 | damage in the middle is said | `storage::wal::tests::damage` |
+//! | 41 | a failed disk acknowledges nothing more | [`disks::a_failed_disk_acknowledges_nothing_more`], `storage::wal::tests::crashes::after_a_call_that_failed_nothing_is_acknowledged` |
 //! | 42 | a full disk refuses, hands over, and goes on by itself | [`disks::a_full_leader_hands_over`], [`disks::a_full_cluster_goes_on_when_there_is_room`] |
 //! | 43 | leadership leaves a slow disk | [`disks::leadership_leaves_a_slow_disk`] |
+//! | 44 | a rename is done or not | `storage::folder::tests::crashes` |
+//! | 45 | a folder is for one peer of one cluster and one process | `storage::folder::tests::a_folder_is_for_one_peer_of_one_cluster_and_one_process`, `durable_cluster` |
 //! | 46 | a flood is refused with a reason | [`runtime::a_flood_is_refused_and_heartbeats_go_on`] |
 //! | 47 | no half-dead peer | all of `crashes` |
 //! | 48 | who recovers says nothing | [`runtime::who_recovers_says_nothing`] |

@@ -7,7 +7,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture}
 
 use super::{parts::Parts, peer::Peer};
 use crate::{
-    raft::{Event, PeerId, Reply, Why, quorum},
+    raft::{Event, Membership, PeerId, Reply, Why, quorum},
     storage::{Register, StorageError, Wait},
     transport::{Introduction, Objection, digest},
 };
@@ -69,20 +69,24 @@ impl Handler<Meet> for Peer {
     }
 }
 
+/// A peer that came back with another disk stops at once: whoever says so is of its own cluster. Of another
+/// cluster anybody may be, also somebody who got lost: that one must not stop a peer that its own cluster
+/// knows, so it takes so many that the others are no quorum.
+fn must_stop(why: Why, turned_away_by: &BTreeSet<PeerId>, membership: &Membership) -> bool {
+    why == Why::AnotherDisk || !quorum::agrees(membership, |peer| !turned_away_by.contains(&peer))
+}
+
 impl Handler<TurnedAwayBy> for Peer {
     type Result = ();
 
-    /// A peer that came back with another disk stops at once: whoever says so is of its own cluster. Of
-    /// another cluster anybody may be, also somebody who got lost: that one must not stop a peer that its own
-    /// cluster knows, so it takes so many that the others are no quorum.
+    /// Stops with the reason, or goes on with a warning.
     fn handle(&mut self, away: TurnedAwayBy, ctx: &mut Context<Self>) {
         let Some(own) = &mut self.acquaintances else { return };
         own.turned_away_by.insert(away.peer);
         let (why, by) = (away.objection.why(), own.turned_away_by.clone());
-        let others_suffice =
-            quorum::agrees(&self.parts().identity.first_membership, |peer| !by.contains(&peer));
+        let stops = must_stop(why, &by, &self.parts().identity.first_membership);
         let what = format!("peer {} does not listen to this one: {}", away.peer, away.objection);
-        if why != Why::AnotherDisk && others_suffice {
+        if !stops {
             return self.parts().witness.note(|| Event::Warned { what, why });
         }
         self.stop(what, why, ctx);
@@ -101,5 +105,24 @@ impl Peer {
             self.parts().witness.note(|| Event::TurnedAway { peer, what, why });
         }
         meet.verdict.send(verdict);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_got_lost_stops_nobody() {
+        let membership = Membership::of([1, 2, 3].map(PeerId));
+        let stops = |why, by: &[u64]| must_stop(why, &by.iter().copied().map(PeerId).collect(), &membership);
+        for why in [Why::AnotherCluster, Why::AnotherMembership, Why::SameId] {
+            for (by, expected) in
+                [(&[9][..], false), (&[2], false), (&[2, 9], false), (&[2, 3], true), (&[2, 3, 9], true)]
+            {
+                assert_eq!(stops(why, by), expected, "{why}, by {by:?}");
+            }
+        }
+        assert!(stops(Why::AnotherDisk, &[2]), "who forgot what it promised does not wait for a second");
     }
 }

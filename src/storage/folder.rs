@@ -122,6 +122,7 @@ impl FolderDisk {
             Some(stamp) => stamp.clone(),
             None => make(&*files, path, &options)?,
         };
+        make_durable(&*files, path)?;
         let mut warnings = Vec::new();
         stamp.check(path, &options, &mut warnings)?;
         let register = FolderRegister::read(files.clone(), path, Incarnation(stamp.incarnation))?;
@@ -255,6 +256,13 @@ fn make(files: &dyn Files, path: &Path, options: &FolderOptions) -> Result<Stamp
     let stamp = Stamp::new(options);
     wal::create(files, &log, stamp.incarnation, options.segment_bytes)?;
     stamp.write(files, path)?;
+    Ok(stamp)
+}
+
+/// Makes durable what was found or made, before anybody relies on it: whoever made it may have been killed
+/// before it came so far, and then only the operating system knows of it yet.
+fn make_durable(files: &dyn Files, path: &Path) -> Result<(), StorageError> {
+    files.sync_dir(path).map_err(|cause| failed("sync folder", path, cause))?;
     // A folder whose own name gets lost takes everything along.
     let parents = path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty());
     for (number, parent) in parents.enumerate() {
@@ -264,7 +272,7 @@ fn make(files: &dyn Files, path: &Path, options: &FolderOptions) -> Result<Stamp
             _ => {}
         }
     }
-    Ok(stamp)
+    Ok(())
 }
 
 /// Puts a file in the place of another, whole and durable.

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use serde_json::{Map, Value};
@@ -28,6 +28,18 @@ pub(super) struct FolderRegister {
     incarnation: Incarnation,
     /// What is known, durably. Whoever adds to it writes the file first, under this lock.
     known: Arc<Mutex<Known>>,
+    /// Who writes. The folder is not free for another before they are done.
+    writers: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Drop for FolderRegister {
+    fn drop(&mut self) {
+        let writers = std::mem::take(&mut *self.writers.lock().unwrap_or_else(PoisonError::into_inner));
+        for writer in writers {
+            // If it panicked, it has said so.
+            let _ = writer.join();
+        }
+    }
 }
 
 impl FolderRegister {
@@ -42,7 +54,13 @@ impl FolderRegister {
             None => Known::new(),
             Some(text) => from_text(&text).ok_or_else(|| unreadable(&path))?,
         };
-        Ok(FolderRegister { files, dir: dir.into(), incarnation, known: Arc::new(Mutex::new(known)) })
+        Ok(FolderRegister {
+            files,
+            dir: dir.into(),
+            incarnation,
+            known: Arc::new(Mutex::new(known)),
+            writers: Mutex::default(),
+        })
     }
 }
 
@@ -103,8 +121,9 @@ impl Register for FolderRegister {
             };
             let _ = answer.send(result);
         };
-        if let Err(cause) = thread::Builder::new().name("register".into()).spawn(write_down) {
-            return Wait::Now(Err(failed("start a thread for", &self.dir.join(NAME), cause)));
+        match thread::Builder::new().name("register".into()).spawn(write_down) {
+            Ok(writer) => self.writers.lock().unwrap_or_else(PoisonError::into_inner).push(writer),
+            Err(cause) => return Wait::Now(Err(failed("start a thread for", &self.dir.join(NAME), cause))),
         }
         Wait::Later(Box::pin(async move {
             let gone = "the thread that writes the register has ended";

@@ -8,6 +8,8 @@ use crate::{
     storage::{Meeting, conformance},
 };
 
+mod crashes;
+
 fn options(peer: u64) -> FolderOptions {
     let mut options = FolderOptions::new("cluster", PeerId(peer), Membership::of((1..=3).map(PeerId)));
     options.segment_bytes = 1 << 20;

@@ -138,7 +138,7 @@ impl Shelf {
             return Ok(0); // Damaged on the way: from the start, then.
         }
         let Incoming { file, begin, .. } = incoming;
-        let published = file.sync().and_then(|()| self.publish(name, meta.clone(), file, begin));
+        let published = file.sync().and_then(|()| self.publish(name, meta.clone(), file, begin, &|| true));
         if published.is_err() {
             self.discard(name);
         }

@@ -139,7 +139,7 @@ impl Shelf {
         let name = Name { at, kind: Kind::Aside };
         lock(&self.in_force).aside = Some(name);
         let saved = self.write_aside(name, membership, write, is_wanted);
-        let saved = saved.and_then(|(meta, file, begin)| self.publish(name, meta, file, begin));
+        let saved = saved.and_then(|(meta, file, begin)| self.publish(name, meta, file, begin, is_wanted));
         if saved.is_err() {
             self.discard(name);
         }
@@ -188,15 +188,20 @@ impl Shelf {
     }
 
     /// Puts a whole and synced file in force, unless it is older than the latest; returns the latest.
-    /// The one before goes, once the new one is sure to be found after a power cut.
+    /// The one before goes, once the new one is sure to be found after a power cut. What nobody waits for
+    /// any more changes nothing: whoever reads the folder anew must not find another latest a moment later.
     pub(super) fn publish(
         &self,
         from: Name,
         meta: Arc<SnapshotMeta>,
         file: Box<dyn File>,
         begin: u64,
+        is_wanted: IsWanted<'_>,
     ) -> io::Result<Arc<SnapshotMeta>> {
         let _publishing = lock(&self.publishing);
+        if !is_wanted() {
+            return Err(io::Error::other("nobody waits for it any more"));
+        }
         if let Some(latest) = self.covering(meta.at) {
             self.discard(from);
             return Ok(latest);
@@ -228,6 +233,9 @@ impl Shelf {
         let _publishing = lock(&self.publishing);
         let failed = |cause| StorageError::Io { what: self.dir.display().to_string(), cause };
         self.files.create_dir(&self.dir).map_err(failed)?;
+        // Whoever put the latest in its place may have been killed before that was durable, and on what
+        // is found here the log is cut off.
+        self.files.sync_dir(&self.dir).map_err(failed)?;
         let mut warnings = Vec::new();
         let mut names = Vec::new();
         for text in self.files.list(&self.dir).map_err(failed)? {

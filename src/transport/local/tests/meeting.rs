@@ -39,9 +39,13 @@ impl Postbox for Host {
     }
 }
 
-/// Two hosts that have been shown to each other, and what passes from each to the other.
-fn hosts() -> (Local, [Arc<Host>; 2], impl Fn() -> [u64; 2]) {
+/// Two hosts that have been shown to each other, and what passes from each to the other. Messages take
+/// another way when somebody listens.
+fn hosts(listening: bool) -> (Local, [Arc<Host>; 2], impl Fn() -> [u64; 2]) {
     let hub = Hub::new();
+    if listening {
+        hub.attach(Capture::new());
+    }
     let local = Local::new(hub.clone(), Faults::new(7, hub.clone()), None);
     let hosts = [ONE, TWO].map(|peer| {
         let host = Arc::<Host>::default();
@@ -67,17 +71,19 @@ fn stranger() -> Objection {
 /// Neither way, before both have said yes: who is not listened to must not be asked either.
 #[test]
 fn nothing_passes_before_both_are_welcome() {
-    let (_local, [one, two], pass) = hosts();
-    assert_eq!(pass(), [0, 0]);
-    one.judge(Ok(()));
-    assert_eq!(pass(), [0, 0]);
-    two.judge(Ok(()));
-    assert_eq!(pass(), [1, 1]);
+    for listening in [false, true] {
+        let (_local, [one, two], pass) = hosts(listening);
+        assert_eq!(pass(), [0, 0]);
+        one.judge(Ok(()));
+        assert_eq!(pass(), [0, 0]);
+        two.judge(Ok(()));
+        assert_eq!(pass(), [1, 1]);
+    }
 }
 
 #[test]
 fn who_is_turned_away_is_told_and_not_heard() {
-    let (_local, [one, two], pass) = hosts();
+    let (_local, [one, two], pass) = hosts(false);
     one.judge(Ok(()));
     two.judge(Err(stranger()));
     assert_eq!(pass(), [0, 0]);
@@ -88,7 +94,7 @@ fn who_is_turned_away_is_told_and_not_heard() {
 /// it is a stranger until both have said what they make of it. A verdict on the disk before is none.
 #[test]
 fn who_comes_back_is_judged_anew() {
-    let (local, [one, two], pass) = hosts();
+    let (local, [one, two], pass) = hosts(false);
     one.judge(Ok(()));
     let late = two.verdicts.lock().unwrap().pop().unwrap().1;
     late.send(Ok(()));
@@ -108,7 +114,7 @@ fn who_comes_back_is_judged_anew() {
 /// A peer that has not opened its disk has not presented itself, and is nobody's guest.
 #[test]
 fn who_has_not_presented_itself_is_not_heard() {
-    let (local, hosts, pass) = hosts();
+    let (local, hosts, pass) = hosts(false);
     hosts.iter().for_each(|host| host.judge(Ok(())));
     let hub = Hub::new();
     local.attach(PeerId(3), Witness::new(hub, PeerId(3)), Arc::<Host>::default());
