@@ -25,7 +25,10 @@
 //! | 20 | a repeat gets the first answer | [`clients::a_repeat_gets_the_first_answer_wherever_it_lands`] |
 //! | 21 | everybody in flight hears once | [`clients::a_thousand_in_flight_each_hear_once`] |
 //! | 22 | a leader cut off answers no read | [`clients::a_leader_cut_off_answers_no_read`] |
+//! | 32 | a wiped voter is turned away | [`disks::a_wiped_voter_is_turned_away`], `transport::introduction` |
+//! | 41 | a failed disk acknowledges nothing more | [`disks::a_failed_disk_acknowledges_nothing_more`] |
 //! | 42 | a full disk refuses, hands over, and goes on by itself | [`disks::a_full_leader_hands_over`], [`disks::a_full_cluster_goes_on_when_there_is_room`] |
+//! | 43 | leadership leaves a slow disk | [`disks::leadership_leaves_a_slow_disk`] |
 //! | 46 | a flood is refused with a reason | [`runtime::a_flood_is_refused_and_heartbeats_go_on`] |
 //! | 47 | no half-dead peer | all of `crashes` |
 //! | 48 | who recovers says nothing | [`runtime::who_recovers_says_nothing`] |

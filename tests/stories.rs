@@ -57,6 +57,7 @@ stories! {
     a_split_vote_ends_by_itself
     a_stop_hands_over_first
     a_transfer_to_a_dead_peer_ends
+    a_wiped_voter_is_turned_away
     an_isolated_leader_steps_down
     an_uncommitted_entry_is_lost
     first_election

@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("error", &["machine", "raft", "storage"]),
     ("raft", &["config"]),
     ("storage", &["raft", "config", "binary"]),
-    ("transport", &["raft", "config", "observe"]),
+    ("transport", &["raft", "config", "observe", "storage"]),
     ("observe", &["raft"]),
     ("machine", &["raft", "storage", "config", "binary"]),
     ("actor", &["raft", "config", "error", "storage", "transport", "observe", "machine"]),

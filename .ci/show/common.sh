@@ -1,7 +1,8 @@
 # What the scripts beside this one share: builds the cluster example, makes the files that are fed to
 # it, and a place for what comes out. Source it; do not run it.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+cd "$HERE/../.."
 
 cargo build --quiet --release --example cluster
 CLUSTER="${CARGO_TARGET_DIR:-target}/release/examples/cluster"
@@ -51,4 +52,10 @@ finish() {
         exit 1
     fi
     echo "$1"
+}
+
+# What stands between a program and its disk; see tools/disk.c. Needs a C compiler, as cargo does.
+TOOLS="$HERE/tools"
+make_disk() {
+    cc -O1 -shared -fPIC -o "$WORK/disk.so" "$TOOLS/disk.c" -ldl -lpthread
 }

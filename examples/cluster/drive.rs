@@ -36,9 +36,9 @@ pub async fn drive<M: Keeps>(
     progress: &Progress,
 ) -> Result<Summary, Failure> {
     let patience = Patience::with(cluster);
-    patience.wait_for(cluster.wait_for_leader(NEVER)).await?;
+    patience.wait_to_begin(cluster.wait_for_leader(NEVER)).await?;
     let client = cluster.client().with_deadline(NEVER);
-    let session = patience.wait_for(client.resume_session(job.session)).await?;
+    let session = patience.wait_to_begin(client.resume_session(job.session)).await?;
     let session = session.map_err(|error| Failure::Refused { line: 0, error })?;
     let held = resume(&client, &session, job, &patience).await?;
     progress.resume(held.count).map_err(Failure::Acks)?;
@@ -71,7 +71,7 @@ async fn resume<M: Keeps>(
     let mut out = stdout();
     // At once: whoever reads may be about to kill this process.
     writeln!(out, "resumed at {resumed}").and_then(|()| out.flush()).map_err(Failure::Output)?;
-    match patience.wait_for(client.query(&Ask::Summary)).await? {
+    match patience.wait_to_begin(client.query(&Ask::Summary)).await? {
         Ok(Told::Summary(held)) if held.count == resumed => Ok(held),
         Ok(Told::Summary(Summary { count: held, .. })) => Err(Failure::Foreign { held, resumed }),
         Ok(Told::Page(_)) => Err(Failure::Foreign { held: 0, resumed }),

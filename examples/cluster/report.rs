@@ -57,6 +57,7 @@ fn peer_json(peer: &PeerReport) -> Value {
         "applied": status.applied.0,
         "snapshot": status.snapshot.0,
         "poisoned": status.poisoned.map(|index| index.0),
+        "disk_full": status.disk_full,
         "lines": peer.summary.map(|summary| summary.count),
         "digest": peer.summary.map(|summary| hex(summary.digest)),
     })
@@ -101,7 +102,8 @@ pub fn print_peers(peers: &[PeerReport], out: &mut dyn Write) -> io::Result<()> 
         );
         let poisoned = status.poisoned.map(|index| format!("poisoned at entry {index}"));
         let stopped = status.stopped.as_ref().map(|stopped| format!("stopped: {}", stopped.why));
-        let note = stopped.or(poisoned).unwrap_or_default();
+        let full = status.disk_full.then(|| "its disk is full".to_string());
+        let note = stopped.or(poisoned).or(full).unwrap_or_default();
         let up = if status.up { "yes" } else { "no" };
         let line = format!(
             "{:<4}  {up:<3}  {role:<13}  {:>4}  {:>8}  {held:>8}  {digest:<16}  {note}",

@@ -29,6 +29,8 @@ use crate::{
 pub struct PeerPlan {
     /// Who it is and how it behaves.
     pub identity: Identity,
+    /// The name of its cluster.
+    pub cluster: Arc<str>,
     /// Where chance comes from.
     pub seed: u64,
     /// Whether it has the real clock and other threads beside it.
@@ -197,6 +199,7 @@ impl Handler<Start> for Host {
         let plan = &seat.plan;
         let parts = Arc::new(Parts {
             identity: plan.identity.clone(),
+            cluster: plan.cluster.clone(),
             seed: [plan.seed, id.0, life.incarnation],
             is_live: plan.is_live,
             witness: life.witness.clone(),

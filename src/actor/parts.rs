@@ -19,6 +19,8 @@ use crate::{
 pub struct Parts {
     /// Who the peer is.
     pub identity: Identity,
+    /// The name of its cluster.
+    pub cluster: Arc<str>,
     /// Where chance comes from: cluster seed, peer and incarnation.
     pub seed: [u64; 3],
     /// Whether it has the real clock and other threads beside it; a simulation has neither.

@@ -17,6 +17,7 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
 use super::{
     door::{Door, Ring, refuse},
     early::Early,
+    introductions::Acquaintances,
     machine::{MachineActor, MachineFactory, Resume},
     parts::Parts,
     postbox::Taking,
@@ -57,11 +58,6 @@ pub struct CrewFell {
     pub kind: ActorKind,
 }
 
-/// The machine has got over the entry that it could not apply.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Healed;
-
 /// A child that can be sent to.
 pub(super) struct Kept<A: Actor> {
     pub(super) addr: Addr<A>,
@@ -71,7 +67,7 @@ pub(super) struct Kept<A: Actor> {
 
 /// The peer actor.
 pub struct Peer {
-    parts: Arc<Parts>,
+    pub(super) parts: Arc<Parts>,
     door: Arc<Door>,
     disk: Box<dyn Disk>,
     factory: Arc<dyn MachineFactory>,
@@ -86,6 +82,7 @@ pub struct Peer {
     pub(super) storage: Option<Kept<StorageActor>>,
     snapshots: Option<Arc<dyn SnapshotStore>>,
     room: Room,
+    pub(super) acquaintances: Option<Acquaintances>,
     pub(super) early: Early<Taking>,
     pub(super) machine: Option<Kept<MachineActor>>,
     pub(super) timer: Option<Kept<Timer>>,
@@ -94,9 +91,9 @@ pub struct Peer {
     /// Who fell, and is back once the recovery is through; and the restarts so far.
     fallen: Vec<(ActorKind, u32)>,
     /// The entries at which the machine fell last.
-    suspects: Option<(Index, Index)>,
+    pub(super) suspects: Option<(Index, Index)>,
     /// The entry that the machine can't apply.
-    poisoned: Option<Index>,
+    pub(super) poisoned: Option<Index>,
 }
 
 impl Peer {
@@ -122,6 +119,7 @@ impl Peer {
             storage: None,
             snapshots: None,
             room: Room::default(),
+            acquaintances: None,
             early,
             machine: None,
             timer: None,
@@ -154,6 +152,7 @@ impl Peer {
                 self.storage = Some(self.keep(ActorKind::Storage, storage, ctx));
                 self.snapshots = Some(opened.snapshots);
                 self.room = opened.room;
+                self.acquaintances = Some(Acquaintances::introduce(&self.parts, opened.register));
                 self.recover();
             }
             Err(error) => self.stop(error.to_string(), Why::DiskFailed, ctx),
@@ -242,7 +241,7 @@ impl Peer {
         }
     }
 
-    fn start_machine(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn start_machine(&mut self, ctx: &mut Context<Self>) {
         let Some(snapshots) = self.snapshots.clone() else { return };
         let engine = self.factory.build(self.parts.identity.id);
         let machine = MachineActor::new(
@@ -295,36 +294,8 @@ impl Peer {
         self.parts.witness.note(|| Event::Recovered { actor, restarts, why: Why::Restarted });
     }
 
-    /// The machine fell. If it fell at an entry, and at the same one before, that entry is poison:
-    /// then the machine comes back as it was before it, and goes no further.
-    fn machine_down(&mut self, end: &End, ctx: &mut Context<Self>) {
-        let at = self.parts.gauges.applying().filter(|_| *end != End::Injected);
-        if let Some((first, last)) = at {
-            // A batch of a machine that is an actor may hold the bad entry anywhere: only an entry
-            // that fell alone is known to be the one.
-            if first == last && self.suspects.is_some_and(|(from, to)| from <= first && first <= to) {
-                self.poison(first);
-            }
-            self.suspects = Some((first, last));
-        }
-        self.parts.gauges.set_applying(None);
-        self.machine = None;
-        self.parts.gauges.set_applied(Index(0));
-        self.start_machine(ctx);
-        if let (Some((role, _)), Some(machine)) = (&self.role, &self.machine) {
-            role.rewire(Rewire::Machine(machine.addr.clone()));
-        }
-    }
-
-    fn poison(&mut self, index: Index) {
-        self.poisoned = Some(index);
-        self.parts.gauges.set_poisoned(self.poisoned);
-        self.parts.witness.note(|| Event::Poisoned { index, why: Why::FailedTwice });
-        self.deliver(Health { poisoned: self.poisoned });
-    }
-
     /// Lets go of everything and stops, loudly.
-    fn stop(&mut self, cause: String, why: Why, ctx: &mut Context<Self>) {
+    pub(super) fn stop(&mut self, cause: String, why: Why, ctx: &mut Context<Self>) {
         let stopped = self.parts.gauges.set_stopped(why, cause.clone());
         self.parts.failures.push(format!("peer {} stopped: {stopped}", self.parts.identity.id));
         self.parts.witness.note(|| Event::PeerStopped { cause, why });
@@ -450,18 +421,6 @@ impl Handler<DiskFailed> for Peer {
 
     fn handle(&mut self, DiskFailed(error): DiskFailed, ctx: &mut Self::Context) {
         self.stop(error.to_string(), Why::DiskFailed, ctx);
-    }
-}
-
-impl Handler<Healed> for Peer {
-    type Result = ();
-
-    fn handle(&mut self, _: Healed, _: &mut Self::Context) {
-        (self.poisoned, self.suspects) = (None, None);
-        self.parts.gauges.set_poisoned(None);
-        let applied = self.parts.gauges.applied();
-        self.parts.witness.note(|| Event::Healthy { applied, why: Why::SnapshotCovers });
-        self.deliver(Health { poisoned: None });
     }
 }
 

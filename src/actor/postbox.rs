@@ -5,11 +5,16 @@ use std::sync::Arc;
 use actix::{ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use bytes::Bytes;
 
-use super::{early::Fate, peer::Peer, role_addr::Deliver};
+use super::{
+    early::Fate,
+    introductions::{Meet, TurnedAwayBy},
+    peer::Peer,
+    role_addr::Deliver,
+};
 use crate::{
     raft::*,
     storage::{SnapshotStore, StorageError, Wait},
-    transport::{Postbox, Rpc},
+    transport::{Introduction, Objection, Postbox, Rpc},
 };
 
 /// A piece of a leader's snapshot: it goes to the store and not through the role.
@@ -29,6 +34,14 @@ impl Postbox for PeerPostbox {
             Rpc::TimeoutNow(rpc) => self.0.do_send(Deliver(rpc)),
             Rpc::InstallSnapshot(rpc) => self.0.do_send(Chunk(rpc)),
         }
+    }
+
+    fn meet(&self, theirs: Introduction, verdict: Reply<Result<(), Objection>>) {
+        self.0.do_send(Meet { theirs, verdict });
+    }
+
+    fn turned_away(&self, by: PeerId, objection: Objection) {
+        self.0.do_send(TurnedAwayBy { peer: by, objection });
     }
 }
 

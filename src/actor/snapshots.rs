@@ -9,7 +9,8 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use bytes::Bytes;
 
 use super::{
-    aside::aside, custom::Soon, machine::MachineActor, peer::Healed, role_addr::Deliver, storage::DiskFailed,
+    aside::aside, custom::Soon, machine::MachineActor, poison::Healed, role_addr::Deliver,
+    storage::DiskFailed,
 };
 use crate::{
     machine::{Sessions, wrapping},

@@ -272,12 +272,13 @@ impl<I: Interface> Builder<I> {
         }
         let config = Arc::new(self.config);
         let network = Arc::new(Local::new(hub.clone(), Faults::new(seed, hub.clone()), self.latency_ms));
-        let first_membership = Arc::new(disks.first_membership);
+        let (first_membership, name) = (Arc::new(disks.first_membership), Arc::<str>::from(disks.cluster));
         let failures = Failures::default();
         let mut places = BTreeMap::new();
         for ((id, disk), host) in disks.of.into_iter().zip(hosts.iter().cycle()) {
             let seat = Seat::new(PeerPlan {
                 identity: Identity { id, first_membership: first_membership.clone(), config: config.clone() },
+                cluster: name.clone(),
                 seed,
                 is_live: !threads.is_empty(),
                 hub: hub.clone(),

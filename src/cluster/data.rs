@@ -36,6 +36,8 @@ const NAME: &str = "cluster.json";
 
 /// Where the peers of a cluster keep what they promise.
 pub(super) struct Disks {
+    /// The name of the cluster.
+    pub cluster: String,
     /// With whom the cluster begins, or began.
     pub first_membership: Membership,
     /// One for each peer.
@@ -100,6 +102,7 @@ impl Disks {
     pub fn in_memory(peers: usize, disk: impl Fn(PeerId) -> MemoryDisk) -> Disks {
         let ids = (1..=peers as u64).map(PeerId);
         Disks {
+            cluster: "memory".into(),
             first_membership: Membership::of(ids.clone()),
             of: ids.map(|id| (id, PeerDisk::Memory(disk(id)))).collect(),
             warnings: Vec::new(),
@@ -115,7 +118,8 @@ impl Disks {
             None => Stamp::of_new(dir, asked.unwrap_or(PEERS))?,
         };
         let first_membership = Membership::of(stamp.peers.iter().copied());
-        let mut disks = Disks { first_membership, of: Vec::new(), warnings: Vec::new() };
+        let mut disks =
+            Disks { cluster: stamp.cluster.clone(), first_membership, of: Vec::new(), warnings: Vec::new() };
         for &peer in &stamp.peers {
             disks.add_folder(dir, &stamp.cluster, peer, known.is_some())?;
         }

@@ -122,6 +122,7 @@ fn actor(event: &Event) -> &'static str {
         | Event::TransferAbandoned { .. }
         | Event::Warned { .. }
         | Event::Violation { .. } => ActorKind::Role,
+        Event::TurnedAway { .. } => ActorKind::Peer,
     };
     actor.name()
 }
@@ -135,6 +136,7 @@ fn level(event: &Event) -> Level {
         Event::PeerStopped { .. }
         | Event::Poisoned { .. }
         | Event::Violation { .. }
+        | Event::TurnedAway { .. }
         | Event::Crashed { why: Why::Panicked, .. } => Level::Error,
         Event::Crashed { .. } | Event::Warned { .. } | Event::TailLost { .. } | Event::DiskFull { .. } => {
             Level::Warning

@@ -313,6 +313,13 @@ events! {
     Poisoned { /** The entry. */ index: Index, }
     /// The machine applies again.
     Healthy { /** The last entry it applied. */ applied: Index, }
+    /// Another peer is not who it should be: it is not listened to.
+    TurnedAway {
+        /// Who it says it is.
+        peer: PeerId,
+        /// What was expected, what came, and what to do.
+        what: String,
+    }
     /// A replicator heard nothing and was replaced.
     Renewed { /** Whose. */ to: PeerId, }
     /// Something is not as it should be, yet harmless.

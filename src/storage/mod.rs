@@ -4,6 +4,14 @@
 //! outlives the actors that use it. What it opens is a [`LogStorage`], which writes the records of
 //! a turn and says when they are durable, and a [`SnapshotStore`]. Recovery is a fold over the
 //! records, in the order in which they were written.
+//!
+//! | | what it is |
+//! |---|---|
+//! | [`FolderDisk`] | a folder with a write-ahead [log](wal) and [snapshots]: what a peer has unless it is an experiment |
+//! | [`MemoryDisk`] | for experiments and simulations: slow, hanging, failing, forgetful, all from a seed |
+//! | your own | behind the traits here, and checked by the [conformance] suite |
+//!
+//! Both real rooms stand on [`files`], which tests replace by files that forget what was not synced.
 
 use std::{
     future::Future,

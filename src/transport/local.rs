@@ -21,9 +21,10 @@ use std::{
 };
 
 use super::{
-    Link, Postbox, Rpc, Transport,
+    Introduction, Link, Objection, Postbox, Rpc, Transport,
     delay::Underway,
     faults::{Faults, Verdict},
+    pair::Pair,
     parcel::{Answer, Answered, Parcel},
 };
 use crate::{
@@ -43,14 +44,16 @@ struct Network {
     underway: Underway,
     /// Around the list of places, never around a peer's state. A place stays for good.
     places: Mutex<BTreeMap<PeerId, Arc<Place>>>,
+    /// What peers make of each other, by the lower and the higher id.
+    pairs: Mutex<BTreeMap<(PeerId, PeerId), Arc<Pair>>>,
 }
 
 impl Local {
     /// A network without peers. A message takes `latency_ms`, drawn anew for each out of the chance
     /// of `faults`; or no time at all.
     pub fn new(hub: Arc<Hub>, faults: Faults, latency_ms: Option<RangeInclusive<u64>>) -> Local {
-        let (underway, places) = (Underway::default(), Mutex::default());
-        Local(Arc::new(Network { hub, faults, latency_ms, underway, places }))
+        let (underway, places, pairs) = (Underway::default(), Mutex::default(), Mutex::default());
+        Local(Arc::new(Network { hub, faults, latency_ms, underway, places, pairs }))
     }
 
     /// A peer is up: what is sent to `id` arrives in `postbox` from now on, and what its messages
@@ -63,6 +66,7 @@ impl Local {
         let mut tenant = place.tenant_mut();
         tenant.incarnation += 1;
         tenant.witness = witness;
+        tenant.introduction = None;
         let before = tenant.postbox.replace(postbox);
         // A postbox may do anything when it goes, also send.
         drop(tenant);
@@ -85,6 +89,11 @@ impl Local {
         &self.0.faults
     }
 
+    fn pair(&self, one: PeerId, other: PeerId) -> Arc<Pair> {
+        let mut pairs = self.0.pairs.lock().unwrap_or_else(PoisonError::into_inner);
+        pairs.entry((one.min(other), one.max(other))).or_default().clone()
+    }
+
     fn place(&self, id: PeerId) -> Arc<Place> {
         let mut places = self.0.places.lock().unwrap_or_else(PoisonError::into_inner);
         places.entry(id).or_insert_with(|| Arc::new(Place::new(id, &self.0.hub))).clone()
@@ -93,8 +102,40 @@ impl Local {
 
 impl Transport for Local {
     fn link(&self, from: PeerId, to: PeerId) -> Arc<dyn Link> {
-        Arc::new(Way { network: self.0.clone(), from: self.place(from), to: self.place(to) })
+        let (from, to) = (self.place(from), self.place(to));
+        let pair = self.pair(from.id, to.id);
+        Arc::new(Way { network: self.0.clone(), from, to, pair })
     }
+
+    /// The two show themselves to each other, whoever of the others is there, in the order of their ids.
+    fn introduce(&self, introduction: Introduction) {
+        let place = self.place(introduction.peer);
+        place.tenant_mut().introduction = Some(introduction.clone());
+        let places = self.0.places.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (id, other) in places.iter().filter(|(id, _)| **id != introduction.peer) {
+            let Some(theirs) = other.introduction() else { continue };
+            let pair = self.pair(place.id, *id);
+            pair.begin(&introduction, &theirs);
+            show(&pair, &introduction, &place, &theirs, other);
+            show(&pair, &theirs, other, &introduction, &place);
+        }
+    }
+}
+
+/// Shows one peer to another, which says what it makes of it.
+fn show(pair: &Arc<Pair>, guest: &Introduction, from: &Arc<Place>, host: &Introduction, to: &Arc<Place>) {
+    let Some(postbox) = to.postbox() else { return };
+    let (pair, from, host) = (pair.clone(), from.clone(), host.clone());
+    let shown = guest.clone();
+    let verdict = Reply::new(move |verdict: Result<(), Objection>| {
+        if !pair.judge(&host, &shown, verdict.is_ok()) {
+            return; // One of them has come back with another disk since: that one is judged for itself.
+        }
+        if let (Err(objection), Some(postbox)) = (verdict, from.postbox()) {
+            postbox.turned_away(host.peer, objection);
+        }
+    });
+    postbox.meet(guest.clone(), verdict);
 }
 
 /// Where a peer is, or was, or will be.
@@ -109,17 +150,28 @@ struct Tenant {
     /// Stays when the peer goes: what it had sent may still meet something.
     witness: Witness,
     postbox: Option<Arc<dyn Postbox>>,
+    /// Who it says it is, once its disk is open.
+    introduction: Option<Introduction>,
 }
 
 impl Place {
     fn new(id: PeerId, hub: &Arc<Hub>) -> Place {
         let witness = Witness::new(hub.clone(), id);
-        Place { id, tenant: RwLock::new(Tenant { incarnation: 0, witness, postbox: None }) }
+        Place {
+            id,
+            tenant: RwLock::new(Tenant { incarnation: 0, witness, postbox: None, introduction: None }),
+        }
     }
 
     /// A clone, so that nothing is called while the place is locked.
     pub(super) fn postbox(&self) -> Option<Arc<dyn Postbox>> {
         self.tenant().postbox.clone()
+    }
+
+    /// Who is there, and says so.
+    fn introduction(&self) -> Option<Introduction> {
+        let tenant = self.tenant();
+        tenant.introduction.clone().filter(|_| tenant.postbox.is_some())
     }
 
     pub(super) fn incarnation(&self) -> u64 {
@@ -145,6 +197,7 @@ struct Way {
     network: Arc<Network>,
     from: Arc<Place>,
     to: Arc<Place>,
+    pair: Arc<Pair>,
 }
 
 impl Link for Way {
@@ -153,7 +206,9 @@ impl Link for Way {
             let rpc = self.with_way_back(rpc);
             return self.carry(rpc);
         }
-        if let Some(postbox) = self.to.postbox() {
+        if self.pair.is_open()
+            && let Some(postbox) = self.to.postbox()
+        {
             postbox.deliver(rpc);
         }
     }
@@ -180,7 +235,8 @@ impl Way {
 
     fn through_weather<A: Answer>(&self, reply: Reply<A>) -> Reply<A> {
         let asked_by = self.from.incarnation();
-        let back = Way { network: self.network.clone(), from: self.to.clone(), to: self.from.clone() };
+        let (from, to, pair) = (self.to.clone(), self.from.clone(), self.pair.clone());
+        let back = Way { network: self.network.clone(), from, to, pair };
         Reply::new(move |answer| back.carry(Answered { answer, reply: reply.clone(), asked_by }))
     }
 
@@ -217,11 +273,13 @@ impl Way {
     }
 
     fn arrive<P: Parcel>(&self, parcel: P) {
-        let kind = parcel.kind();
+        let (kind, to) = (parcel.kind(), self.to.id);
         let Some(door) = parcel.door(&self.to) else {
-            let to = self.to.id;
             return self.note(&self.from, || Event::Dropped { kind, to, why: Why::PeerDown });
         };
+        if !self.pair.is_open() {
+            return self.note(&self.from, || Event::Dropped { kind, to, why: Why::NotIntroduced });
+        }
         let from = self.from.id;
         self.note(&self.to, || Event::Received { kind, from, what: parcel.brief(), why: Why::Arrived });
         parcel.enter(door);

@@ -8,11 +8,17 @@ use std::sync::Arc;
 
 mod delay;
 pub mod faults;
+mod introduction;
 pub mod local;
+mod pair;
 mod parcel;
 pub mod rule;
 
-use crate::raft::{AppendEntries, InstallSnapshot, MessageKind, PeerId, PreVote, RequestVote, TimeoutNow};
+pub use introduction::{Introduction, Objection, digest};
+
+use crate::raft::{
+    AppendEntries, InstallSnapshot, MessageKind, PeerId, PreVote, Reply, RequestVote, TimeoutNow,
+};
 
 /// A request from one peer to another.
 #[derive(Clone, Debug)]
@@ -67,10 +73,21 @@ pub trait Link: Send + Sync {
 pub trait Transport: Send + Sync {
     /// The way from `from` to `to`.
     fn link(&self, from: PeerId, to: PeerId) -> Arc<dyn Link>;
+
+    /// A peer presents itself, once its disk is open. Nothing passes between it and another peer before
+    /// both have found the other to be who it should be: see [`Postbox::meet`].
+    fn introduce(&self, introduction: Introduction);
 }
 
 /// Where a peer takes its messages.
 pub trait Postbox: Send + Sync {
     /// A message has arrived.
     fn deliver(&self, rpc: Rpc);
+
+    /// Another peer presents itself: says whether it is to be listened to, now or later. Until then it is
+    /// not.
+    fn meet(&self, theirs: Introduction, verdict: Reply<Result<(), Objection>>);
+
+    /// Another peer does not listen to this one.
+    fn turned_away(&self, by: PeerId, objection: Objection);
 }

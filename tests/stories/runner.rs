@@ -22,7 +22,7 @@
 //! | `crash role\|replicator\|timer\|storage\|machine on PEER [how=stop]` | makes an actor fall |
 //! | `kill PEER`, `restart PEER`, `stop PEER` | power off, on; a graceful end |
 //! | `isolate PEER`, `partition 1,2 \| 3`, `cut 1 > 2`, `fault RULE` | faults, until `heal` |
-//! | `disk PEER slow=200\|hang\|resume\|fail\|repair\|fill\|empty` | what a peer's disk does from now on |
+//! | `disk PEER slow=200\|hang\|resume\|fail\|repair\|fill\|empty\|wipe` | what a peer's disk does from now on |
 //! | `transfer [to=PEER]`, `begin-transfer x [to=PEER]` | hands leadership over |
 //! | `snapshot of PEER` | takes one |
 //! | `status` | one line for each peer |

@@ -372,6 +372,7 @@ impl<I: Books> Stage<I> {
                     match word(args)? {
                         "hang" => disk.hang(),
                         "resume" => disk.resume(),
+                        "wipe" => disk.wipe(),
                         "fill" => disk.set_full(true),
                         "empty" => disk.set_full(false),
                         "fail" => disk.fail_next_write(),

@@ -129,6 +129,25 @@ impl MemoryDisk {
         self.shared.lock().repair();
     }
 
+    /// Puts an empty disk in its place, with a life of its own: everything that was on it is lost, also
+    /// what its peer had promised. Whoever has it open is cut off. So let the peer be killed first; it
+    /// is turned away when it comes back, for a peer that forgot its votes could vote twice.
+    ///
+    /// ```
+    /// use raft_actors::storage::{Disk, MemoryDisk};
+    ///
+    /// let mut disk = MemoryDisk::new();
+    /// let before = disk.open()?.register.incarnation();
+    /// disk.wipe();
+    /// assert_ne!(disk.open()?.register.incarnation(), before);
+    /// # Ok::<(), raft_actors::storage::StorageError>(())
+    /// ```
+    pub fn wipe(&self) {
+        self.shared.lock().wipe();
+        self.shared.met.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.shared.room.set_full(false);
+    }
+
     /// Makes the disk full, or gives it room again: see [`Room`].
     pub fn set_full(&self, full: bool) {
         self.shared.room.set_full(full);

@@ -143,6 +143,14 @@ impl Platter {
         }
     }
 
+    /// Another disk, with nothing on it. Owners and writes are counted on, so that none of those before
+    /// is taken for one of it.
+    pub(super) fn wipe(&mut self) {
+        let fresh = Platter::new(self.rng.random(), self.pace.clone());
+        let (opens, begun) = (self.opens + 1, self.begun);
+        *self = Platter { opens, begun, hanging: self.hanging, ..fresh };
+    }
+
     /// The life of this disk.
     pub(super) fn incarnation(&self) -> Incarnation {
         self.incarnation

@@ -8,8 +8,11 @@ use crate::{
     raft::{
         AppendEntries, Appended, Index, MessageKind, Position, RequestVote, Slice, Term, TimeoutNow, Voted,
     },
+    storage::Incarnation,
     transport::faults::{FaultGuard, Rule},
 };
+
+mod meeting;
 
 const ONE: PeerId = PeerId(1);
 const TWO: PeerId = PeerId(2);
@@ -36,6 +39,20 @@ impl Postbox for Voter {
         };
         self.0.lock().unwrap().push(term.0);
     }
+
+    fn meet(&self, _: Introduction, verdict: Reply<Result<(), Objection>>) {
+        verdict.send(Ok(()));
+    }
+
+    fn turned_away(&self, by: PeerId, objection: Objection) {
+        panic!("{by}: {objection}");
+    }
+}
+
+/// A peer with the disk that it always has.
+fn introduction(peer: PeerId) -> Introduction {
+    let incarnation = Incarnation(u128::from(peer.0));
+    Introduction { cluster: "test".into(), peer, first_membership: 0, incarnation }
 }
 
 /// Two peers; the first sends to the second.
@@ -62,6 +79,7 @@ fn net(latency_ms: Option<RangeInclusive<u64>>) -> Net {
 impl Net {
     fn attach(&self, id: PeerId, postbox: Arc<dyn Postbox>) {
         self.local.attach(id, Witness::new(self.hub.clone(), id), postbox);
+        self.local.introduce(introduction(id));
     }
 
     fn begin(&self, rule: Rule) -> FaultGuard {
@@ -118,6 +136,14 @@ impl Postbox for Later {
         if let Rpc::RequestVote(rpc) = rpc {
             self.0.lock().unwrap().push(rpc.reply);
         }
+    }
+
+    fn meet(&self, _: Introduction, verdict: Reply<Result<(), Objection>>) {
+        verdict.send(Ok(()));
+    }
+
+    fn turned_away(&self, by: PeerId, objection: Objection) {
+        panic!("{by}: {objection}");
     }
 }
 
@@ -321,6 +347,14 @@ impl Postbox for Follower {
             rpc.reply.send(Appended { from: TWO, term, round, result: Ok(Index(0)), healthy: true });
         }
     }
+
+    fn meet(&self, _: Introduction, verdict: Reply<Result<(), Objection>>) {
+        verdict.send(Ok(()));
+    }
+
+    fn turned_away(&self, by: PeerId, objection: Objection) {
+        panic!("{by}: {objection}");
+    }
 }
 
 /// Each peer has a thread and a clock of its own, and one of them goes while things are under way.
@@ -330,6 +364,7 @@ fn peers_on_threads_of_their_own_hear_each_other() {
     let local = Local::new(hub.clone(), Faults::new(7, hub.clone()), Some(1..=3));
     local.attach(ONE, Witness::new(hub.clone(), ONE), Arc::<Voter>::default());
     local.attach(TWO, Witness::new(hub.clone(), TWO), Arc::new(Follower));
+    [ONE, TWO].into_iter().for_each(|peer| local.introduce(introduction(peer)));
     let answers = Arc::new(Mutex::new(0));
     let send = |rounds: std::ops::Range<u64>, wait_ms| {
         let (link, answers) = (local.link(ONE, TWO), answers.clone());
