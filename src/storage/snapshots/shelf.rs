@@ -247,9 +247,6 @@ impl Shelf {
         let whole = names.iter().copied().filter(|name| name.kind == Kind::Whole);
         let latest = whole.max_by_key(|name| (name.at.index, name.at.term));
         let stored = latest.map(|name| self.verify(name)).transpose()?;
-        // Whoever renamed it may not have come as far: before the one before it goes, it must be sure to
-        // be found.
-        self.files.sync_dir(&self.dir).map_err(failed)?;
         // What was read before may still be read by somebody.
         match stored {
             Some(stored) if self.latest().as_ref() == Some(&stored.meta) => {}
