@@ -102,7 +102,7 @@ impl Peer {
         if let Err(objection) = &verdict {
             let (peer, why) = (meet.theirs.peer, objection.why());
             let what = objection.to_string();
-            self.parts().witness.note(|| Event::TurnedAway { peer, what, why });
+            self.parts().witness.note(|| Event::TurnedAway { who: peer, what, why });
         }
         meet.verdict.send(verdict);
     }
