@@ -316,7 +316,7 @@ events! {
     /// Another peer is not who it should be: it is not listened to.
     TurnedAway {
         /// Who it says it is.
-        peer: PeerId,
+        who: PeerId,
         /// What was expected, what came, and what to do.
         what: String,
     }

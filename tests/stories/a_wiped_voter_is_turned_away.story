@@ -18,8 +18,8 @@ failures
 ---
 222.000 n2@1 follower Killed during_sync=true: it was injected
 222.000 n2@0 - Opened incarnation=1: the peer started
-222.000 n1@1 leader TurnedAway peer=2 what=expected the disk 852a05641117d47e9cd2ac215660e6fc, met c4a62c4a4743556ed4c7789069052fb4: what the old one had promised is lost; this id stays out until it is removed from the cluster and added again: it came back with another disk
-222.000 n3@1 follower TurnedAway peer=2 what=expected the disk 852a05641117d47e9cd2ac215660e6fc, met c4a62c4a4743556ed4c7789069052fb4: what the old one had promised is lost; this id stays out until it is removed from the cluster and added again: it came back with another disk
+222.000 n1@1 leader TurnedAway who=2 what=expected the disk 852a05641117d47e9cd2ac215660e6fc, met c4a62c4a4743556ed4c7789069052fb4: what the old one had promised is lost; this id stays out until it is removed from the cluster and added again: it came back with another disk
+222.000 n3@1 follower TurnedAway who=2 what=expected the disk 852a05641117d47e9cd2ac215660e6fc, met c4a62c4a4743556ed4c7789069052fb4: what the old one had promised is lost; this id stays out until it is removed from the cluster and added again: it came back with another disk
 222.000 n2@0 - PeerStopped cause=peer 1 does not listen to this one: expected the disk 852a05641117d47e9cd2ac215660e6fc, met c4a62c4a4743556ed4c7789069052fb4: what the old one had promised is lost; this id stays out until it is removed from the cluster and added again: it came back with another disk
 -> 4: applied, at 4
 -> 1 leader term=1 leader=1 last=6@1 commit=6 applied=6 snapshot=0 compacted=0 [2 matched=4 lag=1] [3 matched=5 lag=0]
