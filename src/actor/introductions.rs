@@ -100,9 +100,9 @@ impl Peer {
             Err(error) => return self.stop(error.to_string(), Why::DiskFailed, ctx),
         };
         if let Err(objection) = &verdict {
-            let (peer, why) = (meet.theirs.peer, objection.why());
+            let (who, why) = (meet.theirs.peer, objection.why());
             let what = objection.to_string();
-            self.parts().witness.note(|| Event::TurnedAway { who: peer, what, why });
+            self.parts().witness.note(|| Event::TurnedAway { who, what, why });
         }
         meet.verdict.send(verdict);
     }
