@@ -139,7 +139,7 @@ impl Shelf {
         let name = Name { at, kind: Kind::Aside };
         lock(&self.in_force).aside = Some(name);
         let saved = self.write_aside(name, membership, write, is_wanted);
-        let saved = saved.and_then(|(meta, file, begin)| self.publish(name, meta, file, begin));
+        let saved = saved.and_then(|(meta, file, begin)| self.publish(name, meta, file, begin, is_wanted));
         if saved.is_err() {
             self.discard(name);
         }
@@ -195,8 +195,14 @@ impl Shelf {
         meta: Arc<SnapshotMeta>,
         file: Box<dyn File>,
         begin: u64,
+        is_wanted: IsWanted<'_>,
     ) -> io::Result<Arc<SnapshotMeta>> {
         let _publishing = lock(&self.publishing);
+        // Whoever wanted it may be gone, and the next one may have read the folder: what comes into
+        // force now would do so behind its back.
+        if !is_wanted() {
+            return Err(io::Error::other("nobody waits for it any more"));
+        }
         if let Some(latest) = self.covering(meta.at) {
             self.discard(from);
             return Ok(latest);
@@ -228,6 +234,10 @@ impl Shelf {
         let _publishing = lock(&self.publishing);
         let failed = |cause| StorageError::Io { what: self.dir.display().to_string(), cause };
         self.files.create_dir(&self.dir).map_err(failed)?;
+        // Whatever is durable in a folder is gone with it, if that is not.
+        if let Some(above) = self.dir.parent().filter(|above| !above.as_os_str().is_empty()) {
+            self.files.sync_dir(above).map_err(failed)?;
+        }
         let mut warnings = Vec::new();
         let mut names = Vec::new();
         for text in self.files.list(&self.dir).map_err(failed)? {

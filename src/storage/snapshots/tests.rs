@@ -12,6 +12,8 @@ use crate::{
     },
 };
 
+mod crashes;
+
 /// A log in memory, and snapshots in a folder that goes with it.
 struct TestDisk {
     memory: MemoryDisk,
