@@ -167,7 +167,7 @@ async fn run(mib: usize) -> (Vec<Phase>, Arc<Seen>, u64) {
         phases.push(phase(name, *began, &latencies));
         *began = Instant::now();
     };
-    drop(phase("warm", began, &latencies));
+    let _ = phase("warm", began, &latencies);
     cluster.run_for(Duration::from_secs(5)).await;
     end("before", &mut began);
     cluster.kill(behind).await;
