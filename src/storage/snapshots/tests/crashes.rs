@@ -31,7 +31,7 @@ fn send(shelf: &Shelf, index: u64, content: &Bytes) -> (bool, usize) {
     loop {
         let piece = content.slice(offset..content.len().min(offset + PIECE));
         sent += piece.len();
-        match shelf.receive(&meta, offset as u64, &piece) {
+        match shelf.receive(&meta, offset as u64, &piece, &|| true) {
             Ok(held) if held == meta.bytes => return (true, sent),
             Ok(held) if held as usize != offset => offset = held as usize,
             _ => return (false, sent),
@@ -163,7 +163,7 @@ fn a_transfer_that_is_cut_at_any_piece_sends_no_byte_twice() {
         for number in 0..pieces {
             let piece = content.slice(number * PIECE..content.len().min((number + 1) * PIECE));
             assert_eq!(
-                before.receive(&meta, (number * PIECE) as u64, &piece).unwrap() as usize,
+                before.receive(&meta, (number * PIECE) as u64, &piece, &|| true).unwrap() as usize,
                 (number + 1) * PIECE
             );
         }
