@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod crashes;
+mod full;
 
 /// A log in memory, and snapshots in a folder that goes with it.
 struct TestDisk {
