@@ -54,6 +54,9 @@ impl Incoming {
             return None;
         }
         let checksum = checksum(&*file, begin, begin.saturating_add(held)).ok()?;
+        if held == meta.bytes && checksum != meta.checksum {
+            return None; // Its length survived a power cut, and its bytes did not.
+        }
         Some(Incoming { meta: meta.into(), file, begin, held, checksum, unsynced: held })
     }
 
