@@ -37,7 +37,7 @@ use self::{
 };
 
 /// After how many bytes a file that grows is synced.
-const SYNC_BYTES: u64 = 2 << 20;
+const SYNC_BYTES: u64 = 256 << 10;
 
 /// How much of a file is read at once when it is checked.
 const PIECE_BYTES: usize = 256 << 10;

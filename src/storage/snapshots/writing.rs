@@ -59,7 +59,7 @@ impl<'a> Writing<'a> {
         Ok((self.bytes, self.checksum))
     }
 
-    /// Writes the buffer. The disk gets it a few MiB at a time: one sync of everything at the end
+    /// Writes the buffer. The disk gets it in small pieces: one sync of everything at the end
     /// would hold up the log's syncs, which go through the same queue, for as long as it takes.
     fn put(&mut self) -> io::Result<()> {
         if !(self.is_wanted)() {
@@ -82,9 +82,9 @@ impl<'a> Writing<'a> {
 }
 
 impl Writing<'_> {
-    /// The disk and the processor belong to the log for as long as they were ours.
+    /// The disk and the processor belong to the log for twice as long as they were ours.
     fn give_way(&mut self) {
-        thread::sleep(self.began.elapsed().min(PAUSE_MAX));
+        thread::sleep(self.began.elapsed().saturating_mul(2).min(PAUSE_MAX));
         self.began = Instant::now();
     }
 }
