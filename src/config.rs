@@ -70,6 +70,11 @@ pub struct Config {
     /// How many entries stay in the log behind a snapshot, for followers that are a little
     /// behind. Default 10,000.
     pub trail_entries: u64,
+    /// How many bytes of entries stay there at most. Default 16 MiB.
+    pub trail_bytes: usize,
+    /// Whether snapshots are compressed: smaller on disk and on their way, dearer to write and to
+    /// read. Needs the feature `lz4`, on every peer. Default false.
+    pub compress_snapshots: bool,
     /// How many bytes of a snapshot travel in one message, at most 256 KiB: on a slow link a heartbeat
     /// waits behind one of them. Default 128 KiB; below 64 KiB each costs more than it carries.
     pub snapshot_chunk_bytes: usize,
@@ -108,6 +113,8 @@ impl Default for Config {
             snapshot_entries: 100_000,
             snapshot_bytes: 64 << 20,
             trail_entries: 10_000,
+            trail_bytes: 16 << 20,
+            compress_snapshots: false,
             snapshot_chunk_bytes: 128 << 10,
             snapshot_window_bytes: 1 << 20,
             sessions_max: 10_000,
@@ -163,6 +170,11 @@ impl Config {
         ] {
             check(field, limit >= 1, "must be at least 1")?;
         }
+        check(
+            "compress_snapshots",
+            !self.compress_snapshots || cfg!(feature = "lz4"),
+            "must be false in a program that is built without the feature `lz4`",
+        )?;
         check("snapshot_chunk_bytes", self.snapshot_chunk_bytes <= 256 << 10, "must be at most 256 KiB")?;
         check(
             "snapshot_window_bytes",

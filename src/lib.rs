@@ -59,6 +59,7 @@
 //! | feature | default | what for |
 //! |---|---|---|
 //! | `serde` | yes | commands and answers of any serde type, in the postcard format |
+//! | `lz4` | no | snapshots that are compressed: [`Config::compress_snapshots`] |
 
 #![deny(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]

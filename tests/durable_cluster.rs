@@ -23,6 +23,8 @@ use raft_actors::{
     storage::{FolderDisk, FolderOptions},
 };
 
+mod outside;
+
 /// A folder that is new, and gone in the end unless the test fails.
 struct Place(PathBuf);
 
@@ -73,23 +75,9 @@ impl Drop for Place {
     }
 }
 
-/// The example as it is now: `cargo test --test` alone would not build it.
 fn example() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let target = test.parent().and_then(Path::parent).unwrap();
-        let profile = match target.file_name().unwrap().to_str().unwrap() {
-            "debug" => "dev",
-            other => other,
-        };
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--example", "cluster", "--profile", profile])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status();
-        assert!(built.unwrap().success());
-        target.join("examples/cluster")
-    })
+    PATH.get_or_init(|| outside::example("cluster"))
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -306,3 +306,25 @@ async fn a_machine_that_falls_while_it_is_restored_heals() {
     assert!(failures.len() == 1 && failures[0].contains("a reading that was to fail"), "{failures:?}");
     assert!(recording.has(|event| matches!(event, Event::Recovered { actor: ActorKind::Machine, .. })));
 }
+
+/// A cluster whose snapshots are compressed: it starts with the feature alone, and one follower begins
+/// from such a snapshot that its leader sent.
+#[test]
+fn snapshots_can_be_compressed() {
+    let recording = Recording::default();
+    let mut config = config();
+    config.compress_snapshots = true;
+    let builder = Cluster::of(|_| Heavy { count: 0, bytes: 100_000 }).config(config);
+    let ran = builder.observe(recording.clone()).simulate(1, async |cluster: Cluster<Heavy>| {
+        let (_, behind, writers) = fall_behind(&cluster).await;
+        catches_up(&cluster, behind).await;
+        writers.stop().await;
+        assert!(cluster.wait_until_caught_up(common::PATIENCE).await);
+    });
+    if cfg!(feature = "lz4") {
+        ran.unwrap();
+        assert!(recording.has(|event| matches!(event, Event::SnapshotInstalled { .. })));
+    } else {
+        assert!(ran.unwrap_err().to_string().contains("built without the feature `lz4`"));
+    }
+}

@@ -13,7 +13,7 @@ use super::{
     storage::DiskFailed,
 };
 use crate::{
-    machine::Sessions,
+    machine::{Sessions, wrapping},
     raft::*,
     storage::{SnapshotStore, StorageError, Wait},
 };
@@ -31,9 +31,12 @@ impl MachineActor {
         let view = self.engine.view();
         self.when_run(view, ctx, move |actor, view, ctx| {
             actor.parts.witness.note(|| Event::SnapshotBegun { at, why });
+            let compress = actor.parts.identity.config.compress_snapshots;
             let writer = Box::new(move |into: &mut dyn Write| {
-                sessions.write_to(into)?;
-                view(into)
+                wrapping::write(compress, into, |into| {
+                    sessions.write_to(into)?;
+                    view(into)
+                })
             });
             let snapshots = actor.snapshots.clone();
             // A store may run the writer before it answers.
@@ -141,5 +144,5 @@ const READ_BYTES: usize = 256 << 10;
 
 fn open_snapshot(snapshots: &dyn SnapshotStore, at: Position) -> io::Result<Box<dyn Read + Send>> {
     let snapshot = snapshots.open(at).map_err(io::Error::other)?;
-    Ok(Box::new(BufReader::with_capacity(READ_BYTES, snapshot)))
+    wrapping::read(Box::new(BufReader::with_capacity(READ_BYTES, snapshot)))
 }

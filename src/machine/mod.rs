@@ -25,6 +25,7 @@ pub mod envelope;
 pub mod erased;
 pub mod kv;
 pub mod session;
+pub(crate) mod wrapping;
 
 pub use closure::closure;
 pub use codec::{Codec, CodecError, Raw};

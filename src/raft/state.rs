@@ -268,7 +268,7 @@ impl State {
     /// A snapshot of our own machine is durable: drops the log in front of it but for the
     /// configured trail, and never what is `pinned` because a follower needs it next.
     pub fn compact(&mut self, snapshot: Position, pinned: Option<Index>) {
-        let trail = Index(snapshot.index.0.saturating_sub(self.config.trail_entries));
+        let trail = self.trail_behind(snapshot.index);
         let upto = pinned.map_or(trail, |pinned| trail.min(pinned)).min(self.commit);
         let Some(term) = self.log.term_at(upto) else { return };
         let upto = Position { term, index: upto };
@@ -276,6 +276,19 @@ impl State {
             self.memberships.compact(upto.index);
             self.note(|| Event::Compacted { upto, why: Why::SnapshotCovers });
         }
+    }
+
+    /// Where the log is to begin: as many entries, and as many bytes, before a snapshot as are configured.
+    fn trail_behind(&self, snapshot: Index) -> Index {
+        let behind = self.log.weight_after(snapshot);
+        let (mut low, mut high) = (snapshot.0.saturating_sub(self.config.trail_entries), snapshot.0);
+        // The further on it begins, the less of it there is.
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let weight = self.log.weight_after(Index(middle)).saturating_sub(behind);
+            if weight <= self.config.trail_bytes as u64 { high = middle } else { low = middle + 1 }
+        }
+        Index(low)
     }
 
     /// Puts a leader's snapshot in place of the log up to it. Returns whether entries behind it

@@ -37,7 +37,7 @@ use self::{
 };
 
 /// After how many bytes a file that grows is synced.
-const SYNC_BYTES: u64 = 4 << 20;
+const SYNC_BYTES: u64 = 2 << 20;
 
 /// How much of a file is read at once when it is checked.
 const PIECE_BYTES: usize = 256 << 10;
@@ -113,6 +113,6 @@ impl SnapshotStore for FileSnapshots {
 
     fn receive(&self, meta: Arc<SnapshotMeta>, offset: u64, data: Bytes) -> Wait<Result<u64, StorageError>> {
         let shelf = self.shelf.clone();
-        self.pieces.run(move |_| shelf.receive(&meta, offset, &data))
+        self.pieces.run(move |is_wanted| shelf.receive(&meta, offset, &data, is_wanted))
     }
 }

@@ -24,16 +24,16 @@ run 150ms
 451.000 n2@1 follower Refused prev=12@1 hint=6: the log does not reach there
 451.000 n3@1 follower Committed index=32: the leader committed it
 451.000 n3@1 follower Applied first=32 last=32: it is committed
-453.000 n1@1 leader SnapshotSent to=2 at=30@1 bytes=249: the log no longer reaches back to the follower
-453.000 n1@1 leader Sent kind=install-snapshot to=2 what=term=1 at=30@1 bytes=0..100/249: the turn ended
-455.000 n2@1 follower Received kind=install-snapshot from=1 what=term=1 at=30@1 bytes=0..100/249: it arrived
+453.000 n1@1 leader SnapshotSent to=2 at=30@1 bytes=253: the log no longer reaches back to the follower
+453.000 n1@1 leader Sent kind=install-snapshot to=2 what=term=1 at=30@1 bytes=0..100/253: the turn ended
+455.000 n2@1 follower Received kind=install-snapshot from=1 what=term=1 at=30@1 bytes=0..100/253: it arrived
 455.000 n2@1 follower Sent kind=chunk-taken to=1 what=term=1 bytes=100: the turn ended
 458.000 n1@1 leader Received kind=chunk-taken from=2 what=term=1 bytes=100: it arrived
-458.000 n1@1 leader Sent kind=install-snapshot to=2 what=term=1 at=30@1 bytes=100..200/249: the turn ended
-458.000 n1@1 leader Sent kind=install-snapshot to=2 what=term=1 at=30@1 bytes=200..249/249: the turn ended
-460.000 n2@1 follower Received kind=install-snapshot from=1 what=term=1 at=30@1 bytes=200..249/249: it arrived
+458.000 n1@1 leader Sent kind=install-snapshot to=2 what=term=1 at=30@1 bytes=100..200/253: the turn ended
+458.000 n1@1 leader Sent kind=install-snapshot to=2 what=term=1 at=30@1 bytes=200..253/253: the turn ended
+460.000 n2@1 follower Received kind=install-snapshot from=1 what=term=1 at=30@1 bytes=200..253/253: it arrived
 460.000 n2@1 follower Sent kind=chunk-taken to=1 what=term=1 bytes=100: the turn ended
-461.000 n2@1 follower Received kind=install-snapshot from=1 what=term=1 at=30@1 bytes=100..200/249: it arrived
+461.000 n2@1 follower Received kind=install-snapshot from=1 what=term=1 at=30@1 bytes=100..200/253: it arrived
 461.000 n1@1 leader Received kind=chunk-taken from=2 what=term=1 bytes=100: it arrived
 461.000 n2@1 follower Sent kind=chunk-taken to=1 what=term=1 bytes=200: the turn ended
 463.000 n1@1 leader Received kind=chunk-taken from=2 what=term=1 bytes=200: it arrived

@@ -9,13 +9,13 @@ settle
 status
 ---
 256.000 n1@1 leader SnapshotBegun at=10@1: enough was applied since the last
-258.000 n1@1 leader SnapshotTaken at=10@1 bytes=89: enough was applied since the last
+258.000 n1@1 leader SnapshotTaken at=10@1 bytes=93: enough was applied since the last
 258.000 n1@1 leader Compacted upto=6@1: a snapshot covers it
 260.000 n3@1 follower SnapshotBegun at=10@1: enough was applied since the last
-261.000 n3@1 follower SnapshotTaken at=10@1 bytes=89: enough was applied since the last
+261.000 n3@1 follower SnapshotTaken at=10@1 bytes=93: enough was applied since the last
 261.000 n3@1 follower Compacted upto=6@1: a snapshot covers it
 263.000 n2@1 follower SnapshotBegun at=10@1: enough was applied since the last
-267.000 n2@1 follower SnapshotTaken at=10@1 bytes=89: enough was applied since the last
+267.000 n2@1 follower SnapshotTaken at=10@1 bytes=93: enough was applied since the last
 267.000 n2@1 follower Compacted upto=6@1: a snapshot covers it
 -> 1..12: applied, at 1..12
 -> 1 leader term=1 leader=1 last=14@1 commit=14 applied=14 snapshot=10 compacted=6 [2 matched=14 lag=0] [3 matched=14 lag=0]

@@ -49,11 +49,11 @@ failures
 339.000 n0@0 - FaultBegun rule=cut between=1|2,3: it was asked for
 -> 4..6: applied, at 5..7
 363.000 n3@2 leader SnapshotBegun at=10@2: it was asked for
-364.000 n3@2 leader SnapshotTaken at=10@2 bytes=81: it was asked for
+364.000 n3@2 leader SnapshotTaken at=10@2 bytes=85: it was asked for
 364.000 n3@2 leader Compacted upto=10@2: a snapshot covers it
 -> a snapshot up to 10
 364.000 n0@0 - FaultEnded rule=cut between=1|2,3: the fault is over
-398.000 n3@2 leader SnapshotSent to=1 at=10@2 bytes=81: the log no longer reaches back to the follower
+398.000 n3@2 leader SnapshotSent to=1 at=10@2 bytes=85: the log no longer reaches back to the follower
 402.000 n1@2 follower SnapshotInstalled at=10@2 kept=false: the leader sent it
 402.000 n1@2 follower Restored applied=10: the peer recovers
 402.000 n1@2 follower Healthy applied=10: a snapshot covers it

@@ -112,6 +112,37 @@ fn compaction_leaves_trail_pins_and_what_is_not_committed() {
     assert_eq!(compact(100, None, 9), 0);
 }
 
+/// Few entries may be heavy: the trail is bounded by bytes too.
+#[test]
+fn the_trail_behind_a_snapshot_is_bounded_by_bytes() {
+    let compact = |trail_entries, trail_bytes, at: u64| {
+        let config = Config { trail_entries, trail_bytes, ..Config::default() };
+        let entry = |index| {
+            let command = Command::Data(Bytes::from_static(b"command"));
+            Batch::new(Term(1), Index(index), vec![command]).map(Record::Entries)
+        };
+        let records = (1..=9).filter_map(entry).collect();
+        let mut state = State::recover(&identity(1, 3, &config), records, None, [7; 32]).unwrap();
+        state.commit_to(Index(9), Why::QuorumHolds);
+        let weight = state.log().weight_after(Index(7)) - state.log().weight_after(Index(8));
+        state.compact(Position::new(1, at), None);
+        (state.log().base().index.0, weight as usize)
+    };
+    let (_, weight) = compact(0, 0, 8);
+    for (entries, bytes, at, base) in [
+        (8, usize::MAX, 8, 0),
+        (8, 3 * weight, 8, 5),
+        (8, 3 * weight - 1, 8, 6),
+        (8, 3 * weight + 1, 8, 5),
+        (2, 3 * weight, 8, 6),
+        (8, 0, 8, 8),
+        (8, weight, 9, 8),
+        (100, 3 * weight, 5, 2),
+    ] {
+        assert_eq!(compact(entries, bytes, at).0, base, "{entries} entries, {bytes} bytes, at {at}");
+    }
+}
+
 /// "Each server will vote for at most one candidate in a given term" (§5.2) and terms only rise (§5.1):
 /// a rule that forgets it stops the peer, whoever wrote it.
 #[test]

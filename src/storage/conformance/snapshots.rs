@@ -185,6 +185,8 @@ pub(super) async fn outlive_a_save_cut_short(disk: &mut dyn Disk) {
     let done = cut_short(save(&*opened.snapshots, later, &new)).is_some();
     drop(opened);
     let (opened, _) = start(disk).await;
+    // An older one is dropped, behind what may still be under way.
+    worked(arrived(save(&*opened.snapshots, Position::new(1, 1), &content)).await);
     let in_force = opened.snapshots.latest();
     // What was under way may have become whole all the same, but not by half.
     if done || in_force == Some(meta(later, &new)) {

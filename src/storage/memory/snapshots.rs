@@ -34,6 +34,8 @@ struct Stored {
 struct Incoming {
     meta: Arc<SnapshotMeta>,
     bytes: Vec<u8>,
+    /// Of what is here: to add up a large one at its end would hold up everybody on this thread.
+    checksum: u32,
 }
 
 /// Durable snapshots, and the one that comes in.
@@ -99,9 +101,13 @@ impl Shelf {
         // A first piece replaces whatever else was coming in, even what is later in the log: that
         // one's leader may be gone, and nobody else has this very snapshot.
         let known = self.incoming.take_if(|incoming| incoming.meta == *meta);
-        let incoming =
-            self.incoming.insert(known.unwrap_or_else(|| Incoming { meta: meta.clone(), bytes: Vec::new() }));
+        let incoming = self.incoming.insert(known.unwrap_or_else(|| Incoming {
+            meta: meta.clone(),
+            bytes: Vec::new(),
+            checksum: 0,
+        }));
         incoming.bytes.extend_from_slice(data);
+        incoming.checksum = crc32c::crc32c_append(incoming.checksum, data);
         incoming.bytes.len() as u64
     }
 
@@ -115,8 +121,9 @@ impl Shelf {
         // For a snapshot without bytes, nothing is all there is of it.
         if held == meta.bytes {
             let incoming = self.incoming.take_if(|incoming| incoming.meta == *meta);
-            let bytes = incoming.map_or_else(Vec::new, |incoming| incoming.bytes);
-            if crc32c::crc32c(&bytes) != meta.checksum {
+            let (bytes, checksum) =
+                incoming.map_or_else(Default::default, |incoming| (incoming.bytes, incoming.checksum));
+            if checksum != meta.checksum {
                 return 0; // Damaged on the way: from the start, then.
             }
             self.publish(meta.clone(), bytes.into());

@@ -13,6 +13,7 @@ use super::{
     SYNC_BYTES, header,
     name::{Kind, Name},
     shelf::{Shelf, checksum, lock},
+    worker::IsWanted,
 };
 use crate::{
     raft::SnapshotMeta,
@@ -53,6 +54,9 @@ impl Incoming {
             return None;
         }
         let checksum = checksum(&*file, begin, begin.saturating_add(held)).ok()?;
+        if held == meta.bytes && checksum != meta.checksum {
+            return None; // Its length survived a power cut, and its bytes did not.
+        }
         Some(Incoming { meta: meta.into(), file, begin, held, checksum, unsynced: held })
     }
 
@@ -77,6 +81,7 @@ impl Shelf {
         meta: &Arc<SnapshotMeta>,
         offset: u64,
         data: &Bytes,
+        is_wanted: IsWanted<'_>,
     ) -> Result<u64, StorageError> {
         let mut slot = lock(&self.incoming);
         if self.covering(meta.at).is_some() {
@@ -84,7 +89,7 @@ impl Shelf {
             return Ok(meta.bytes);
         }
         let taken = self.take_in(&mut slot, meta, offset, data).and_then(|held| {
-            if held < meta.bytes { Ok(held) } else { self.publish_incoming(&mut slot, meta) }
+            if held < meta.bytes { Ok(held) } else { self.publish_incoming(&mut slot, meta, is_wanted) }
         });
         taken.map_err(|cause| {
             // What is here of it fills a disk that has no room, or can't be trusted.
@@ -130,7 +135,12 @@ impl Shelf {
     }
 
     /// Puts what came in in force, if it is what the leader said.
-    fn publish_incoming(&self, slot: &mut Option<Incoming>, meta: &Arc<SnapshotMeta>) -> io::Result<u64> {
+    fn publish_incoming(
+        &self,
+        slot: &mut Option<Incoming>,
+        meta: &Arc<SnapshotMeta>,
+        is_wanted: IsWanted<'_>,
+    ) -> io::Result<u64> {
         let Some(incoming) = slot.take() else { return Ok(0) };
         let name = Incoming::name(meta);
         if incoming.checksum != meta.checksum {
@@ -138,7 +148,7 @@ impl Shelf {
             return Ok(0); // Damaged on the way: from the start, then.
         }
         let Incoming { file, begin, .. } = incoming;
-        let published = file.sync().and_then(|()| self.publish(name, meta.clone(), file, begin, &|| true));
+        let published = file.sync().and_then(|()| self.publish(name, meta.clone(), file, begin, is_wanted));
         if published.is_err() {
             self.discard(name);
         }

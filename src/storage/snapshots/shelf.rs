@@ -199,6 +199,8 @@ impl Shelf {
         is_wanted: IsWanted<'_>,
     ) -> io::Result<Arc<SnapshotMeta>> {
         let _publishing = lock(&self.publishing);
+        // Whoever wanted it may be gone, and the next one may have read the folder: what comes into
+        // force now would do so behind its back.
         if !is_wanted() {
             return Err(io::Error::other("nobody waits for it any more"));
         }
@@ -236,6 +238,10 @@ impl Shelf {
         // Whoever put the latest in its place may have been killed before that was durable, and on what
         // is found here the log is cut off.
         self.files.sync_dir(&self.dir).map_err(failed)?;
+        // Whatever is durable in a folder is gone with it, if that is not.
+        if let Some(above) = self.dir.parent().filter(|above| !above.as_os_str().is_empty()) {
+            self.files.sync_dir(above).map_err(failed)?;
+        }
         let mut warnings = Vec::new();
         let mut names = Vec::new();
         for text in self.files.list(&self.dir).map_err(failed)? {

@@ -12,6 +12,9 @@ use crate::{
     },
 };
 
+mod crashes;
+mod full;
+
 /// A log in memory, and snapshots in a folder that goes with it.
 struct TestDisk {
     memory: MemoryDisk,

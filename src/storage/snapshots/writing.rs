@@ -1,12 +1,21 @@
 //! Streams a machine's state into a file: a bounded piece of it is in memory at any time.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    thread,
+    time::Duration,
+};
+
+use tokio::time::Instant;
 
 use super::{SYNC_BYTES, worker::IsWanted};
 use crate::storage::files::File;
 
 /// How much is collected before it is written.
 const BUFFER_BYTES: usize = 256 << 10;
+
+/// The longest pause: a machine may have been slow for its own reasons.
+const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// The content of a file that is being written, with its length and checksum so far.
 pub(super) struct Writing<'a> {
@@ -20,13 +29,25 @@ pub(super) struct Writing<'a> {
     /// Something was not written. A writer that does not look at its errors must not get away with it.
     failed: bool,
     is_wanted: IsWanted<'a>,
+    /// When it last gave way.
+    began: Instant,
 }
 
 impl<'a> Writing<'a> {
     /// Content that begins at `place`.
     pub(super) fn new(file: &'a dyn File, place: u64, is_wanted: IsWanted<'a>) -> Writing<'a> {
         let buffer = Vec::with_capacity(BUFFER_BYTES);
-        Writing { file, place, buffer, bytes: 0, checksum: 0, unsynced: 0, failed: false, is_wanted }
+        Writing {
+            file,
+            place,
+            buffer,
+            bytes: 0,
+            checksum: 0,
+            unsynced: 0,
+            failed: false,
+            is_wanted,
+            began: Instant::now(),
+        }
     }
 
     /// Writes what is left, and says how many bytes there were, and their checksum.
@@ -54,8 +75,17 @@ impl<'a> Writing<'a> {
         if self.unsynced >= SYNC_BYTES {
             self.file.sync()?;
             self.unsynced = 0;
+            self.give_way();
         }
         Ok(())
+    }
+}
+
+impl Writing<'_> {
+    /// The disk and the processor belong to the log for as long as they were ours.
+    fn give_way(&mut self) {
+        thread::sleep(self.began.elapsed().min(PAUSE_MAX));
+        self.began = Instant::now();
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
-    thread::{self, JoinHandle},
+    thread,
 };
 
 use super::{frame::Frames, segment_name};
@@ -90,11 +90,12 @@ enum Hands {
     #[cfg(test)]
     Own,
     Thread {
-        /// Gone when the keeper goes: then the thread ends.
-        orders: Option<mpsc::Sender<Order>>,
+        orders: mpsc::Sender<Order>,
         made: mpsc::Receiver<io::Result<()>>,
-        worker: Option<JoinHandle<()>>,
+        thread: thread::JoinHandle<()>,
     },
+    /// It has ended.
+    None,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,19 +123,15 @@ impl Keeper {
         let (orders, received) = mpsc::channel();
         let (sender, made) = mpsc::channel();
         let worker = place.clone();
-        let worker = thread::Builder::new().name("wal-keeper".into()).spawn(move || {
+        // It ends when the keeper is gone.
+        let thread = thread::Builder::new().name("wal-keeper".into()).spawn(move || {
             for order in received {
                 if let Some(result) = worker.carry_out(order) {
                     let _ = sender.send(result);
                 }
             }
         })?;
-        Ok(Keeper {
-            place,
-            room,
-            spare: Spare::Unknown,
-            hands: Hands::Thread { orders: Some(orders), made, worker: Some(worker) },
-        })
+        Ok(Keeper { place, room, spare: Spare::Unknown, hands: Hands::Thread { orders, made, thread } })
     }
 
     /// A keeper that does everything at once, in the caller's thread.
@@ -164,7 +161,8 @@ impl Keeper {
                 }
             }
             // Without the thread there will be no spare, and that is found when it is needed.
-            Hands::Thread { orders, .. } => drop(orders.as_ref().map(|orders| orders.send(order))),
+            Hands::Thread { orders, .. } => drop(orders.send(order)),
+            Hands::None => {}
         }
     }
 
@@ -242,17 +240,13 @@ impl Keeper {
     }
 }
 
-/// Whoever opens the folder next must not meet a thread that still makes and removes files in it.
+/// Whoever opens the log next must not find two at work in its folder.
 impl Drop for Keeper {
     fn drop(&mut self) {
-        match &mut self.hands {
-            #[cfg(test)]
-            Hands::Own => {}
-            Hands::Thread { orders, worker, .. } => {
-                drop(orders.take());
-                // If it panicked, it has said so.
-                worker.take().map(JoinHandle::join);
-            }
+        if let Hands::Thread { orders, thread, .. } = std::mem::replace(&mut self.hands, Hands::None) {
+            drop(orders);
+            // If it panicked it has said so.
+            let _ = thread.join();
         }
     }
 }
