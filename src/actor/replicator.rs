@@ -133,6 +133,7 @@ impl Handler<Run> for Replicator {
 
     fn handle(&mut self, run: Run, ctx: &mut Self::Context) {
         match run {
+            Run::Feed(_) | Run::Probe(_) if self.progress.is_resting() => {}
             Run::Stream(slice) => {
                 if self.progress.offer(&slice) {
                     self.append(slice);

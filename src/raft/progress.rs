@@ -69,6 +69,8 @@ pub struct Progress {
     flying_bytes: usize,
     /// Whether the leader was asked for entries and has not answered.
     pulling: bool,
+    /// Whether the follower said that it can take no entries: nothing is sent before the next heartbeat.
+    resting: bool,
     /// The lowest `prev` that was refused since the search began. A window that misses its first
     /// message is refused as often as it has messages: one refusal says it all.
     refused: Option<Index>,
@@ -93,6 +95,7 @@ impl Progress {
             flights: VecDeque::new(),
             flying_bytes: 0,
             pulling: false,
+            resting: false,
             refused: None,
             beats: 0,
             beats_max: BEATS,
@@ -165,7 +168,7 @@ impl Progress {
         let fits = match self.mode {
             Mode::Stream => slice.prev == self.sent && self.has_room() && !self.pulling,
             Mode::Probe { asked } => {
-                let fits = asked.is_none() && !self.pulling;
+                let fits = asked.is_none() && !self.pulling && !self.resting;
                 if fits {
                     self.mode = Mode::Probe { asked: Some(slice.end().index) };
                     self.beats = 0;
@@ -212,6 +215,7 @@ impl Progress {
     /// The leader can only give a snapshot.
     pub fn begin_snapshot(&mut self) {
         self.clear_window();
+        self.resting = false;
         self.mode = Mode::Snapshot;
     }
 
@@ -251,6 +255,9 @@ impl Progress {
     /// `false`: an old refusal, of what is known to match by now or of what is being looked into.
     pub fn on_refused(&mut self, prev: Index) -> bool {
         self.heard = true;
+        if self.resting {
+            return false;
+        }
         let is_old = match self.mode {
             Mode::Stream => prev > self.sent.index,
             Mode::Probe { .. } => self.refused.is_some_and(|refused| prev >= refused),
@@ -269,7 +276,15 @@ impl Progress {
     pub fn on_backlog(&mut self) {
         if self.mode != Mode::Snapshot {
             self.probe();
+            self.resting = true;
         }
+    }
+
+    /// Whether what the leader gives is to be dropped. What it was asked for before the follower
+    /// refused is still on its way: sent on, it would begin anew what was just given up, and be refused
+    /// again, as fast as messages travel.
+    pub fn is_resting(&self) -> bool {
+        self.resting
     }
 
     /// A heartbeat: in `Stream` the replicator checks what it has sent; in `Probe` what has been under
@@ -294,6 +309,7 @@ impl Progress {
                 self.heard = false;
                 self.probe();
                 self.refused = None;
+                self.resting = false;
                 self.pulling = true;
                 Step::Pull(None)
             }

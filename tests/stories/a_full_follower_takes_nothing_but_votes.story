@@ -55,6 +55,6 @@ propose 3
 run 150ms
 check
 ---
-889.000 n2@2 follower RoomAgain last=3@1: the disk has room for more entries
+888.000 n2@2 follower RoomAgain last=3@1: the disk has room for more entries
 -> 3: applied, at 3
 -> all ledgers hold 1..3

@@ -64,6 +64,7 @@ impl<I: Books> Nemesis<I> {
             if let Some(disk) = self.cluster.disk(peer) {
                 disk.set_sync_ms(1..=5);
                 disk.resume();
+                disk.set_full(false);
             }
             self.cluster.restart(peer).await;
         }
@@ -110,6 +111,7 @@ impl<I: Books> Nemesis<I> {
                 let witness = self.witness.clone();
                 witness.watch("a snapshot", async move { _ = cluster.take_snapshot(who).await });
             }
+            97..99 => self.fill(who),
             _ => self.faults.clear(),
         }
     }
@@ -173,6 +175,19 @@ impl<I: Books> Nemesis<I> {
         self.witness.watch("a hanging disk", async move {
             sleep(pause).await;
             disk.resume();
+        });
+    }
+
+    /// Fills one disk, or all, for a while.
+    fn fill(&mut self, who: PeerId) {
+        let all = self.rng.random_bool(0.3);
+        let peers = self.cluster.peers().into_iter().filter(|&peer| all || peer == who);
+        let disks: Vec<_> = peers.filter_map(|peer| self.cluster.disk(peer).cloned()).collect();
+        disks.iter().for_each(|disk| disk.set_full(true));
+        let pause = ms(self.rng.random_range(1..=1_500));
+        self.witness.watch("a full disk", async move {
+            sleep(pause).await;
+            disks.iter().for_each(|disk| disk.set_full(false));
         });
     }
 

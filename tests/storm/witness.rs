@@ -196,8 +196,10 @@ impl Seen {
                     wrong.push("a snapshot of what was never committed".into());
                 }
             }
-            Event::Replayed { last, snapshot, .. } => {
+            Event::Replayed { last, snapshot, vote, .. } => {
                 peer.durable = last.index;
+                // It may be asked for the same vote again, and that one is durable.
+                peer.vote = (*vote != PeerId::default()).then_some((report.term, *vote));
                 // Where it begins again only its machine knows.
                 peer.commit = snapshot.index;
                 peer.terms.clear();

@@ -217,6 +217,21 @@ fn a_backlog_is_tried_again() {
     assert_eq!((progress.mode(), progress.beat()), (Mode::Probe { asked: None }, Step::Pull(None)));
 }
 
+/// What was asked for before it refused, and comes after, begins nothing anew; nor do new entries, nor what
+/// else it refuses meanwhile. The heartbeat does.
+#[test]
+fn who_can_take_nothing_is_left_alone_until_the_next_heartbeat() {
+    let mut progress = streaming(4);
+    assert!(progress.offer(&entries(5, 5)));
+    progress.on_backlog();
+    assert!(progress.is_resting() && !progress.offer(&entries(6, 6)) && !progress.on_refused(Index(5)));
+    assert_eq!(progress.on_matched(Index(5)), Step::Wait);
+    assert_eq!(progress.beat(), Step::Pull(None));
+    assert!(!progress.is_resting());
+    progress.feed(&entries(6, 6));
+    assert_eq!(progress.mode(), Mode::Stream);
+}
+
 /// While a snapshot is sent nothing else is; afterwards entries flow from its end (§7).
 #[test]
 fn a_snapshot_replaces_the_search() {
@@ -225,6 +240,7 @@ fn a_snapshot_replaces_the_search() {
     progress.begin_snapshot();
     assert!(!progress.offer(&entries(6, 6)) && !progress.on_refused(Index(5)));
     progress.on_backlog();
+    assert!(!progress.is_resting());
     assert_eq!(
         (progress.mode(), progress.beat(), progress.is_unconfirmed()),
         (Mode::Snapshot, Step::Wait, false)

@@ -27,6 +27,7 @@ impl Cluster {
         }
         match order {
             Order::Stream(slice) => self.stream(id, &slice),
+            Order::Feed(to, _) | Order::Probe(to, _) if self.progress(id, to).is_resting() => {}
             Order::Feed(to, slice) => {
                 let step = self.progress(id, to).feed(&slice);
                 self.append(id, to, slice);

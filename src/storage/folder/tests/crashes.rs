@@ -37,6 +37,19 @@ fn losses(seed: u64) -> [Loss; 4] {
     [Loss::Nothing, Loss::Everything, Loss::Sectors { seed }, Loss::Sectors { seed: seed + 1 }]
 }
 
+/// The whole suite, on a disk whose writes write a part at a time.
+#[tokio::test]
+async fn a_folder_conforms_whatever_a_write_writes() {
+    let mut folders = 0;
+    conformance::check(|| {
+        folders += 1;
+        let files = fresh();
+        files.short_writes(folders);
+        Box::new(open(&files).unwrap())
+    })
+    .await;
+}
+
 /// How many calls something makes.
 fn calls(files: &SimulatedFiles, what: impl FnOnce(&SimulatedFiles)) -> u64 {
     let files = files.copy();
