@@ -2,11 +2,14 @@
 
 use super::*;
 
+/// Who was introduced, and where the verdict goes.
+type Asked = (Introduction, Reply<Result<(), Objection>>);
+
 /// A postbox that says what it makes of others only when it is asked, and remembers who turned it away.
 #[derive(Default)]
 struct Host {
     heard: Mutex<u64>,
-    verdicts: Mutex<Vec<(Introduction, Reply<Result<(), Objection>>)>>,
+    verdicts: Mutex<Vec<Asked>>,
     away: Mutex<Vec<PeerId>>,
 }
 
