@@ -1,7 +1,7 @@
 //! Who hears it: the ports through which peers reach each other.
 //!
 //! A message leaves through a [`Link`] and arrives at a [`Postbox`]. Its answer comes back through
-//! the [`Reply`](crate::raft::Reply) port inside it. A transport never fails: it is only silent, and whoever waits for
+//! the [`Reply`] port inside it. A transport never fails: it is only silent, and whoever waits for
 //! an answer must be able to do without it.
 
 use std::sync::Arc;
