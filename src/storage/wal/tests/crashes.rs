@@ -192,6 +192,32 @@ fn a_sync_that_failed_is_never_tried_again() {
     }
 }
 
+/// The mark behind it is lost with the power, and the segments that it covers are gone for good: with
+/// one of these trails the very entry that it names is among them, and nobody could find out any more
+/// whether the log held it.
+#[test]
+fn a_marker_that_no_mark_covers_keeps_what_is_behind_it() {
+    for trail in 1..=24 {
+        let (files, mut author, mut written) = (fresh(), Author::default(), Vec::new());
+        let rig = rig_on(&files);
+        let mut wal = rig.open();
+        wal.replay().unwrap();
+        for step in [APPEND; 30].into_iter().chain([Step::Compact { trail }]) {
+            let turn = author.write(step);
+            wal.write(&turn).unwrap();
+            wal.after_turn().unwrap();
+            written.extend(turn);
+        }
+        assert!(files.read(&rig.dir.join(segment_name(1))).is_err(), "its segment went");
+        files.sync_dir(&rig.dir).unwrap();
+        files.power_cut(Loss::Everything);
+        for _ in 0..2 {
+            let found = folded(rig.open().replay().unwrap().records);
+            assert_eq!(found, folded(written.clone()), "trail {trail}");
+        }
+    }
+}
+
 #[test]
 fn short_writes_are_written_on() {
     for seed in 0..10 {
