@@ -41,12 +41,15 @@
 //! Read it from below: [`raft`] is the paper, its roles and messages under the paper's names; `actor`
 //! runs it; [`cluster`] puts peers together. [`machine`] is where your own state machine comes in: a
 //! [closure](machine::closure()), a [trait](machine::StateMachine), or an
-//! [actor of your own](actor::custom). [`storage`] and [`transport`] are ports, with an implementation
-//! in memory each; [`observe`] is told everything that happens.
+//! [actor of your own](actor::custom). [`storage`] is where promises are kept: in a data folder with a
+//! write-ahead log, or in memory; [`transport`] carries messages; [`observe`] is told everything that
+//! happens.
 //!
 //! # Guarantees
 //!
 //! * A command is acknowledged after it was made durable on a majority, committed and applied.
+//!   With [data folders](Builder::data) it survives a kill and a power cut; a disk that fails or is damaged
+//!   stops its peer, and never makes it forget.
 //! * What a client hears about an outcome is exact: see [`ClientError`]. Only after `Unknown` a command
 //!   may have been done or not; in a [`Session`] even then it is done at most once.
 //! * A query is linearizable unless it is asked for as [`Consistency::Local`].
