@@ -141,7 +141,15 @@ class Disk:
                     file.write(self.durable[path].data)
 
 
-def main(library, data, acks, cuts, longest, keep, command):
+def grow(path):
+    """The same lines, and as many more."""
+    with open(path) as file:
+        count = sum(1 for _ in file)
+    with open(path, "a") as file:
+        file.writelines(f"line {number}\n" for number in range(count, 2 * count))
+
+
+def main(library, data, acks, lines, cuts, longest, keep, command):
     chance = random.Random(os.environ.get("SEED"))
     os.makedirs(data, exist_ok=True)
     last = tails = syncs = 0
@@ -155,9 +163,8 @@ def main(library, data, acks, cuts, longest, keep, command):
         process.send_signal(signal.SIGKILL)
         out, said = process.communicate()
         if process.returncode == 0:
-            print(f"it was through after {cut} cuts")
-            break
-        if process.returncode != -9:
+            grow(lines)  # It is faster than that.
+        elif process.returncode != -9:
             sys.exit(f"cut {cut}: it ended by itself: {out.decode()}{said.decode()}")
         first = out.decode().partition("\n")[0]
         if first.startswith("resumed at ") and int(first.removeprefix("resumed at ")) < last:
@@ -169,8 +176,7 @@ def main(library, data, acks, cuts, longest, keep, command):
             syncs += disk.replay(journal)
         disk.cut(chance if keep == "sectors" else None)
         disk.write_out()
-    else:
-        print(f"{cuts} cuts, {syncs} syncs, {tails} starts that cut a torn tail off, {last} lines acknowledged")
+    print(f"{cuts} cuts, {syncs} syncs, {tails} starts that cut a torn tail off, {last} lines acknowledged")
     end = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     first = end.stdout.decode().partition("\n")[0]
     if end.returncode != 0 or int(first.removeprefix("resumed at ")) < last:
@@ -178,5 +184,5 @@ def main(library, data, acks, cuts, longest, keep, command):
 
 
 if __name__ == "__main__":
-    library, data, acks, cuts, longest, keep, *command = sys.argv[1:]
-    main(os.path.abspath(library), os.path.abspath(data), acks, int(cuts), float(longest), keep, command)
+    library, data, acks, lines, cuts, longest, keep, *command = sys.argv[1:]
+    main(os.path.abspath(library), os.path.abspath(data), acks, lines, int(cuts), float(longest), keep, command)
