@@ -351,6 +351,32 @@ fn a_simulation_has_no_folders() {
 
 /// The making of the folders was cut short: nobody has run, and it is done again.
 #[tokio::test]
+async fn a_flipped_bit_makes_no_other_cluster_of_it() {
+    let place = Place::new("flipped");
+    let start = || sum().data(place.path("data")).start();
+    start().await.unwrap().shutdown().await.unwrap();
+    let path = place.path("data/cluster.json");
+    let whole = fs::read(&path).unwrap();
+    for byte in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[byte] ^= 1 << (byte * 3 % 8);
+        fs::write(&path, &flipped).unwrap();
+        match start().await {
+            Err(ClusterError::Storage(error)) => {
+                let said = error.to_string();
+                assert!(said.contains("cluster.json") && said.contains("not what was written"), "{said}");
+            }
+            Err(other) => panic!("byte {byte}: {other}"),
+            Ok(cluster) => {
+                assert!(whole[byte].is_ascii_whitespace(), "byte {byte} makes no difference");
+                assert_eq!(cluster.peers(), [1, 2, 3].map(PeerId));
+                cluster.shutdown().await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_first_start_that_was_cut_short_is_done_again() {
     let place = Place::new("cut-short");
     let membership = Membership::of([PeerId(1), PeerId(2)]);

@@ -25,6 +25,7 @@ use crate::{
     storage::{
         Disk, FolderDisk, FolderOptions, MemoryDisk, Opened, StorageError,
         files::{Files, RealFiles},
+        folder::{read, replace, sealed},
     },
 };
 
@@ -190,12 +191,9 @@ impl Stamp {
 
     fn read(dir: &Path) -> Result<Option<Stamp>, StorageError> {
         let path = dir.join(NAME);
-        let bytes = match RealFiles.open_to_read(&path).and_then(|file| file.read_whole()) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(cause) => return Err(failed("read", &path, cause)),
-        };
-        let stamp = serde_json::from_slice(&bytes).ok().and_then(|value| Stamp::from_json(&value));
+        let Some(text) = read(&RealFiles, &path)? else { return Ok(None) };
+        let value: Option<Value> = serde_json::from_str(&text).ok();
+        let stamp = value.and_then(|value| Stamp::from_json(&value).filter(|stamp| stamp.to_json() == value));
         let damaged = || {
             let why = format!(
                 "{} is not what was written: put it back from a backup, or give a new folder",
@@ -213,22 +211,14 @@ impl Stamp {
         Some(Stamp { cluster: value.get("cluster")?.as_str()?.into(), peers })
     }
 
-    fn write(&self, dir: &Path) -> Result<(), StorageError> {
-        let (path, new) = (dir.join(NAME), dir.join(format!("{NAME}.new")));
+    /// With its checksum: a flipped bit must not make another cluster of it.
+    fn to_json(&self) -> Value {
         let peers: Vec<_> = self.peers.iter().map(|peer| peer.0).collect();
-        let text = format!("{:#}\n", json!({ "cluster": self.cluster, "peers": peers }));
-        let write = || {
-            match RealFiles.remove(&new) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let file = RealFiles.create(&new)?;
-            file.write_all_at(text.as_bytes(), 0)?;
-            file.sync()?;
-            RealFiles.rename(&new, &path)?;
-            RealFiles.sync_dir(dir)
-        };
-        write().map_err(|cause| failed("write", &path, cause))
+        sealed(json!({ "cluster": self.cluster, "peers": peers }))
+    }
+
+    fn write(&self, dir: &Path) -> Result<(), StorageError> {
+        replace(&RealFiles, dir, NAME, &format!("{:#}\n", self.to_json()))
     }
 }
 

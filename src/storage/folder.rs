@@ -23,6 +23,7 @@ mod stamp;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::stamp::sealed;
 use self::{register::FolderRegister, stamp::Stamp};
 use super::{
     Disk, Incarnation, Opened, Room, StorageError,
@@ -275,8 +276,8 @@ fn make_durable(files: &dyn Files, path: &Path) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// Puts a file in the place of another, whole and durable.
-fn replace(files: &dyn Files, dir: &Path, name: &str, text: &str) -> Result<(), StorageError> {
+/// Puts a small file in the place of another, whole and durable.
+pub(crate) fn replace(files: &dyn Files, dir: &Path, name: &str, text: &str) -> Result<(), StorageError> {
     let (path, new) = (dir.join(name), dir.join(format!("{name}{NEW}")));
     let write = || {
         match files.remove(&new) {
@@ -292,8 +293,8 @@ fn replace(files: &dyn Files, dir: &Path, name: &str, text: &str) -> Result<(), 
     write().map_err(|cause| failed("write", &path, cause))
 }
 
-/// Reads a file of text; `None` if there is none.
-fn read(files: &dyn Files, path: &Path) -> Result<Option<String>, StorageError> {
+/// Reads a small file of text; `None` if there is none.
+pub(crate) fn read(files: &dyn Files, path: &Path) -> Result<Option<String>, StorageError> {
     let bytes = match files.open_to_read(path).and_then(|file| file.read_whole()) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -24,7 +24,7 @@ use bytes::Bytes;
 
 pub mod conformance;
 pub mod files;
-mod folder;
+pub(crate) mod folder;
 mod members;
 pub mod memory;
 mod register;

@@ -112,7 +112,7 @@ impl Stamp {
 }
 
 /// An object with the checksum of everything else in it.
-pub(super) fn sealed(mut value: Value) -> Value {
+pub(crate) fn sealed(mut value: Value) -> Value {
     let checksum = format!("{:08x}", crc32c::crc32c(value.to_string().as_bytes()));
     if let Some(object) = value.as_object_mut() {
         object.insert("checksum".into(), checksum.into());
