@@ -189,6 +189,8 @@ impl Wal {
     /// Reads everything back, and makes what was read durable.
     fn replay(&mut self) -> Result<Replay, StorageError> {
         self.once(|wal| {
+            // A segment that is on its way out must not vanish while it is read.
+            wal.keeper.settle();
             let Recovered { records, shape, closed, last, leftovers, tail, warnings } =
                 recovery::recover(&*wal.files, &wal.dir, wal.incarnation)?;
             (wal.shape, wal.closed) = (shape, closed.into());
@@ -261,6 +263,10 @@ impl Wal {
             let put = records.iter().try_for_each(|record| wal.put(&mut shape, record, None));
             wal.shape = shape;
             put?;
+            if wal.frames.has_giant() {
+                let cause = io::Error::new(io::ErrorKind::InvalidInput, "a batch of more than 4 GiB");
+                return Err(failed("write", &wal.dir, cause));
+            }
             wal.make_room(before)?;
             wal.append()?;
             let appended = records.iter().filter_map(|record| match record {

@@ -157,6 +157,8 @@ pub(super) fn is_zero(bytes: &[u8]) -> bool {
 #[derive(Default)]
 pub(super) struct Frames {
     bytes: Vec<u8>,
+    /// One of them is longer than its length can say.
+    has_giant: bool,
 }
 
 impl Frames {
@@ -164,17 +166,23 @@ impl Frames {
         self.bytes.len()
     }
 
+    /// Whether one of them could not be read back: they must not be written.
+    pub fn has_giant(&self) -> bool {
+        self.has_giant
+    }
+
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.has_giant = false;
     }
 
     fn put(&mut self, kind: Kind, payload: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&[0; PREFIX_BYTES]);
         payload(&mut self.bytes);
-        // A turn is far below four gigabytes: limits in `Config` see to it, and a longer frame would
-        // be refused at its first reading.
-        let length = u32::try_from(self.bytes.len() - start - PREFIX_BYTES).unwrap_or(u32::MAX);
+        let length = u32::try_from(self.bytes.len() - start - PREFIX_BYTES);
+        self.has_giant |= length.is_err();
+        let length = length.unwrap_or_default();
         let prefix = length.to_le_bytes().into_iter().chain([kind.code()]);
         self.bytes.iter_mut().skip(start).zip(prefix).for_each(|(to, from)| *to = from);
         self.bytes.resize(start + padded(self.bytes.len() - start), 0);

@@ -8,7 +8,10 @@ use std::{
     thread,
 };
 
-use super::{frame::Frames, segment_name};
+use super::{
+    frame::{Frames, is_zero},
+    segment_name,
+};
 use crate::storage::{Room, files::Files};
 
 /// The name of the segment that is ready to be used.
@@ -54,6 +57,8 @@ enum Order {
     /// Another segment follows this one, which ends here: what is behind its end goes.
     Close(u64, u64),
     Remove(u64),
+    /// Says that everything before it is done.
+    Settle(mpsc::Sender<()>),
 }
 
 #[derive(Clone)]
@@ -70,8 +75,17 @@ impl Place {
             Order::MakeSpare => return Some(make_spare(&*self.files, &self.dir, self.segment_bytes)),
             Order::Close(number, bytes) => drop(self.close(number, bytes)),
             Order::Remove(number) => drop(self.files.remove(&self.dir.join(segment_name(number)))),
+            Order::Settle(settled) => drop(settled.send(())),
         }
         None
+    }
+
+    /// Whether there is a spare on which nothing was ever written. A crash may have come between the
+    /// first write to a segment and its name: whole frames of that very number stand on such a spare,
+    /// and would be read behind the ones that are written over them.
+    fn has_blank_spare(&self) -> bool {
+        let spare = self.files.open_to_read(&self.dir.join(SPARE)).and_then(|file| file.read_whole());
+        spare.is_ok_and(|bytes| bytes.len() as u64 == self.segment_bytes && is_zero(&bytes))
     }
 
     fn close(&self, number: u64, bytes: u64) -> io::Result<()> {
@@ -175,11 +189,20 @@ impl Keeper {
     pub fn begin(&mut self, leftovers: Vec<u64>) {
         leftovers.into_iter().for_each(|number| self.remove(number));
         if self.spare == Spare::Unknown {
-            let spare = self.place.files.open_to_read(&self.place.dir.join(SPARE));
-            match spare.and_then(|file| file.len()) {
-                Ok(bytes) if bytes == self.place.segment_bytes => self.spare = Spare::Ready,
-                _ => self.order_spare(),
+            match self.place.has_blank_spare() {
+                true => self.spare = Spare::Ready,
+                false => self.order_spare(),
             }
+        }
+    }
+
+    /// Waits until everything that was ordered is done.
+    pub fn settle(&self) {
+        if let Hands::Thread { orders, .. } = &self.hands {
+            let (sender, settled) = mpsc::channel();
+            let _ = orders.send(Order::Settle(sender));
+            // Without the thread nothing is under way.
+            let _ = settled.recv();
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{Wal, failed, keeper::Keeper};
 use crate::{
@@ -133,7 +133,13 @@ fn serve(plan: Plan, queue: &mpsc::Receiver<Job>) {
         // Whoever asks hears that nobody is here.
         Err(_) => return,
     };
+    // Others write all the time: who waits for room must not wait for a pause.
+    let mut retried = Instant::now();
     loop {
+        if retried.elapsed() >= RETRY {
+            wal.keeper.retry();
+            retried = Instant::now();
+        }
         let job = match wal.keeper.is_waiting() {
             true => queue.recv_timeout(RETRY),
             false => queue.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
@@ -154,7 +160,7 @@ fn serve(plan: Plan, queue: &mpsc::Receiver<Job>) {
                 }
                 wal.keeper.look();
             }
-            Err(mpsc::RecvTimeoutError::Timeout) => wal.keeper.retry(),
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
             Err(mpsc::RecvTimeoutError::Disconnected) => return,
         }
     }

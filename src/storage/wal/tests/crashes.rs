@@ -192,6 +192,31 @@ fn a_sync_that_failed_is_never_tried_again() {
     }
 }
 
+/// A process is killed before it marks a turn. The next one copies the turn into a new segment, and loses
+/// its power before that has its name: the copy is on the spare, and a part of the turn is not where it
+/// was. The third one must not read the rest of the copy behind what it writes over it.
+#[test]
+fn a_spare_that_was_written_to_is_none() {
+    let ballot = |term| Record::Ballot { term: Term(term), vote: None };
+    let turn = [ballot(1), ballot(2), ballot(3)];
+    let files = fresh();
+    let mut wal = rig_on(&files).open();
+    wal.replay().unwrap();
+    wal.write(&turn).unwrap();
+    files.power_cut(Loss::Nothing);
+    files.fail_call_at(Call::Rename, 1, Fault::EIO);
+    assert!(rig_on(&files).open().replay().is_err(), "it does not come as far as the name");
+    files.clear_faults();
+    files.power_cut(Loss::Everything);
+    let segment = Path::new("/log").join(segment_name(1));
+    let second = Header::FRAME_BYTES + frame::MARK_BYTES;
+    files.damage(&segment, |bytes| bytes[second..].fill(0)).unwrap();
+    for _ in 0..3 {
+        let records = rig_on(&files).open().replay().unwrap().records;
+        assert_eq!(records, [ballot(1)], "the others are lost, and stay so");
+    }
+}
+
 /// The mark behind it is lost with the power, and the segments that it covers are gone for good: with
 /// one of these trails the very entry that it names is among them, and nobody could find out any more
 /// whether the log held it.
