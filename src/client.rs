@@ -18,8 +18,12 @@ use std::{
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
 
+#[cfg(feature = "capnp")]
+pub mod remote;
 mod session;
 
+#[cfg(feature = "capnp")]
+pub use remote::{Operator, Remote, RemoteOptions};
 pub use session::{Session, Ticket};
 
 use crate::{

@@ -20,9 +20,13 @@ use tokio::{
 
 mod builder;
 mod data;
+#[cfg(feature = "capnp")]
+mod network;
 mod runtime;
 
 pub use builder::Builder;
+#[cfg(feature = "capnp")]
+pub use network::Network;
 
 use data::PeerDisk;
 
@@ -286,6 +290,12 @@ impl<I: Interface> Cluster<I> {
             }
             _ => None,
         }
+    }
+
+    /// Where a peer of this process listens, if the cluster has a [`Network`].
+    #[cfg(feature = "capnp")]
+    pub fn local_addr(&self, _peer: PeerId) -> Option<std::net::SocketAddr> {
+        todo!()
     }
 
     // Events.

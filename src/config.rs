@@ -15,6 +15,8 @@ use crate::error::ConfigError;
 /// assert!(config.validate().is_ok());
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[non_exhaustive]
 pub struct Config {
     /// How long a follower waits for its leader before it canvasses, drawn anew each time, in
@@ -39,7 +41,8 @@ pub struct Config {
     /// After how long without an answer a replicator is replaced, in milliseconds. Default 3,000.
     pub replicator_silence_ms: u64,
 
-    /// The largest command, in bytes. Larger ones are refused before they are sent. Default 1 MiB.
+    /// The largest command, in bytes. Larger ones are refused before they are sent. Default 1 MiB and 64 KiB:
+    /// a value of 1 MiB, its key, and what is around them.
     pub command_bytes_max: usize,
     /// How many proposals and queries may wait in front of a peer; beyond it they are answered
     /// `Busy`. Default 65,536.
@@ -102,7 +105,7 @@ impl Default for Config {
             window_batches_max: 8,
             window_bytes_max: 8 << 20,
             replicator_silence_ms: 3_000,
-            command_bytes_max: 1 << 20,
+            command_bytes_max: (1 << 20) + (64 << 10),
             inbox_entries_max: 65_536,
             inbox_bytes_max: 64 << 20,
             uncommitted_entries_max: 262_144,
@@ -187,5 +190,135 @@ impl Config {
             self.inbox_bytes_max >= self.command_bytes_max,
             "must have room for the largest command",
         )
+    }
+}
+
+/// What a peer takes from the network, and how long it waits there: every limit is a bound on what somebody
+/// who means harm, or is broken, can cost.
+///
+/// ```
+/// use raft_actors::config::NetworkConfig;
+///
+/// let mut limits = NetworkConfig::default();
+/// limits.connections_max = 64;
+/// assert!(limits.validate().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[non_exhaustive]
+pub struct NetworkConfig {
+    /// The longest frame, in bytes, on a connection that has shaken hands. It has to hold a batch of entries, a
+    /// piece of a snapshot, a command. Default 4 MiB.
+    pub frame_bytes_max: usize,
+    /// The longest frame before that, in bytes. At most 64 KiB, which is the default.
+    pub greeting_bytes_max: usize,
+    /// How many connections from clients are open at a time. Default 1,024.
+    pub connections_max: usize,
+    /// How many connections are open at a time that have not shaken hands yet; beyond it the oldest of them goes.
+    /// Default 128.
+    pub greetings_max: usize,
+    /// How long a handshake may take, in milliseconds. Default 5,000.
+    pub handshake_ms: u64,
+    /// How long a frame may take from its first byte to its last, in milliseconds. Default 30,000.
+    pub half_frame_ms: u64,
+    /// How long a client's connection stays open on which nothing happens, in milliseconds. Default 30,000.
+    pub idle_ms: u64,
+    /// How many calls of one client's connection wait for their answers; what comes beyond it is not read until
+    /// one of them is answered. Default 1,024.
+    pub calls_max: usize,
+    /// How many bytes of answers wait to be sent to one client before nothing more is read from it. Default 8 MiB.
+    pub answer_bytes_max: usize,
+    /// How many bytes of long frames, longer than `greeting_bytes_max`, are held for all clients at a time. Default
+    /// 32 MiB.
+    pub client_bytes_max: usize,
+    /// How many watchers of one connection are told what happens. Default 4.
+    pub watchers_max: usize,
+    /// How long a connection to another peer may take to be made, in milliseconds. Default 1,000.
+    pub connect_ms: u64,
+    /// After how long without a word from a peer that was asked something the connection to it is given up and
+    /// made anew, in milliseconds. Default 3,000 for votes and heartbeats; entries and snapshots have ten times as
+    /// long, for on a slow link each takes its time.
+    pub silence_ms: u64,
+    /// The first pause before a lost connection is made again, in milliseconds; each further one is twice as long.
+    /// Default 50.
+    pub reconnect_ms: u64,
+    /// The longest such pause, in milliseconds. Default 2,000.
+    pub reconnect_ms_max: u64,
+    /// How many bytes may be under way to one other peer; what is sent beyond it is lost, as on any network.
+    /// Default 32 MiB.
+    pub peer_bytes_max: usize,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        NetworkConfig {
+            frame_bytes_max: 4 << 20,
+            greeting_bytes_max: 64 << 10,
+            connections_max: 1_024,
+            greetings_max: 128,
+            handshake_ms: 5_000,
+            half_frame_ms: 30_000,
+            idle_ms: 30_000,
+            calls_max: 1_024,
+            answer_bytes_max: 8 << 20,
+            client_bytes_max: 32 << 20,
+            watchers_max: 4,
+            connect_ms: 1_000,
+            silence_ms: 3_000,
+            reconnect_ms: 50,
+            reconnect_ms_max: 2_000,
+            peer_bytes_max: 32 << 20,
+        }
+    }
+}
+
+impl NetworkConfig {
+    /// Checks that the values make sense together.
+    ///
+    /// # Errors
+    /// Names the first field that is off, and what it has to be.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let check = |field, holds: bool, rule| if holds { Ok(()) } else { Err(ConfigError { field, rule }) };
+        check(
+            "greeting_bytes_max",
+            (1 << 10..=64 << 10).contains(&self.greeting_bytes_max),
+            "must be 1 to 64 KiB",
+        )?;
+        check(
+            "frame_bytes_max",
+            (self.greeting_bytes_max..=1 << 30).contains(&self.frame_bytes_max),
+            "must be at least greeting_bytes_max, and at most 1 GiB",
+        )?;
+        check(
+            "client_bytes_max",
+            self.client_bytes_max >= self.frame_bytes_max,
+            "must have room for a frame of frame_bytes_max",
+        )?;
+        check(
+            "peer_bytes_max",
+            self.peer_bytes_max >= self.frame_bytes_max,
+            "must have room for a frame of frame_bytes_max",
+        )?;
+        for (field, limit) in [
+            ("connections_max", self.connections_max),
+            ("greetings_max", self.greetings_max),
+            ("calls_max", self.calls_max),
+            ("answer_bytes_max", self.answer_bytes_max),
+            ("watchers_max", self.watchers_max),
+        ] {
+            check(field, limit >= 1, "must be at least 1")?;
+        }
+        for (field, limit) in [
+            ("handshake_ms", self.handshake_ms),
+            ("half_frame_ms", self.half_frame_ms),
+            ("idle_ms", self.idle_ms),
+            ("connect_ms", self.connect_ms),
+            ("silence_ms", self.silence_ms),
+            ("reconnect_ms", self.reconnect_ms),
+        ] {
+            check(field, limit >= 1, "must be at least 1")?;
+        }
+        check("reconnect_ms_max", self.reconnect_ms_max >= self.reconnect_ms, "must be at least reconnect_ms")
     }
 }

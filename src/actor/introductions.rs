@@ -9,7 +9,7 @@ use super::{parts::Parts, peer::Peer};
 use crate::{
     raft::{Event, Membership, PeerId, Reply, Why, quorum},
     storage::{Register, StorageError, Wait},
-    transport::{Introduction, Objection, digest},
+    transport::{Introduction, Objection, SessionLimits, digest},
 };
 
 /// Who a peer is, and whom it has met.
@@ -28,6 +28,7 @@ impl Acquaintances {
             peer: parts.identity.id,
             first_membership: digest(&parts.identity.first_membership),
             incarnation: register.incarnation(),
+            sessions: SessionLimits::of(&parts.identity.config),
         };
         parts.transport.introduce(introduction.clone());
         Acquaintances { introduction, register, turned_away_by: BTreeSet::new() }

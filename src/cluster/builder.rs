@@ -38,6 +38,8 @@ pub struct Builder<I: Interface> {
     /// What was asked for.
     peers: Option<usize>,
     data: Option<PathBuf>,
+    #[cfg(feature = "capnp")]
+    network: Option<super::Network>,
     config: Config,
     seed: Option<u64>,
     thread_per_peer: bool,
@@ -87,6 +89,8 @@ impl<I: Interface> Builder<I> {
             factory: Arc::new(Factory(factory)),
             peers: None,
             data: None,
+            #[cfg(feature = "capnp")]
+            network: None,
             config: Config::default(),
             seed: None,
             thread_per_peer: false,
@@ -136,6 +140,16 @@ impl<I: Interface> Builder<I> {
     #[must_use]
     pub fn data(mut self, dir: impl Into<PathBuf>) -> Self {
         self.data = Some(dir.into());
+        self
+    }
+
+    /// Puts the peers on several machines: those of [`Network::here`] run in this process, and
+    /// [`Builder::peers`] counts for nothing. With one of them [`Builder::data`] is its own data folder; of several,
+    /// each has `dir/peer-<id>`.
+    #[cfg(feature = "capnp")]
+    #[must_use]
+    pub fn network(mut self, network: super::Network) -> Self {
+        self.network = Some(network);
         self
     }
 

@@ -100,6 +100,9 @@ fn actor(event: &Event) -> &'static str {
         | Event::Received { .. }
         | Event::Dropped { .. }
         | Event::Doubled { .. }
+        | Event::PeerUp { .. }
+        | Event::PeerDown { .. }
+        | Event::ConnectionRefused { .. }
         | Event::FaultBegun { .. }
         | Event::FaultEnded { .. } => return NETWORK,
         Event::Canvassed { .. }
@@ -138,9 +141,12 @@ fn level(event: &Event) -> Level {
         | Event::Violation { .. }
         | Event::TurnedAway { .. }
         | Event::Crashed { why: Why::Panicked, .. } => Level::Error,
-        Event::Crashed { .. } | Event::Warned { .. } | Event::TailLost { .. } | Event::DiskFull { .. } => {
-            Level::Warning
-        }
+        Event::Crashed { .. }
+        | Event::Warned { .. }
+        | Event::TailLost { .. }
+        | Event::DiskFull { .. }
+        | Event::PeerDown { .. }
+        | Event::ConnectionRefused { .. } => Level::Warning,
         Event::Canvassed { .. }
         | Event::Campaigned { .. }
         | Event::PreVoted { .. }
@@ -153,6 +159,7 @@ fn level(event: &Event) -> Level {
         | Event::TransferBegun { .. }
         | Event::TransferOrdered { .. }
         | Event::TransferAbandoned { .. }
+        | Event::PeerUp { .. }
         | Event::FaultBegun { .. }
         | Event::FaultEnded { .. }
         | Event::Recovered { .. }

@@ -16,10 +16,12 @@ use tokio::time::Instant;
 
 pub mod capture;
 pub mod log;
+pub mod status;
 pub mod trace;
 
 pub use capture::Capture;
 pub use log::LogObserver;
+pub use status::{FollowerStatus, PeerStatus, Stopped};
 pub use trace::TraceFile;
 
 use crate::raft::{Event, PeerId, RoleKind, Term};
@@ -55,6 +57,11 @@ impl fmt::Display for Report {
 pub trait Observer: Send + 'static {
     /// Something happened.
     fn observe(&mut self, report: &Report);
+
+    /// Whether it wants to hear no more: then it is let go of.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 impl<F: FnMut(&Report) + Send + 'static> Observer for F {
@@ -121,9 +128,11 @@ impl Hub {
         let (seq, observers) = &mut *observers;
         *seq += 1;
         let report = Report { seq: *seq, at_us, peer, term: present.term(), role: present.role(), event };
-        for observer in observers {
+        for observer in &mut *observers {
             observer.observe(&report);
         }
+        observers.retain(|observer| !observer.is_over());
+        self.listening.store(!observers.is_empty(), Relaxed);
     }
 }
 

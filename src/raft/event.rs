@@ -320,6 +320,26 @@ events! {
         /// What was expected, what came, and what to do.
         what: String,
     }
+    /// Another peer is reached over the network.
+    PeerUp { /** Which peer. */ other: PeerId, /** Where it listens. */ address: String, }
+    /// Another peer is not reached any more. Told once, until it is reached again.
+    PeerDown {
+        /// Which peer.
+        other: PeerId,
+        /// Where it should listen.
+        address: String,
+        /// What came in between.
+        cause: String,
+    }
+    /// A connection was turned away, and so many like it since this was last told.
+    ConnectionRefused {
+        /// From where it came.
+        from: String,
+        /// What was wrong with it.
+        what: String,
+        /// How many.
+        count: u64,
+    }
     /// A replicator heard nothing and was replaced.
     Renewed { /** Whose. */ to: PeerId, }
     /// Something is not as it should be, yet harmless.

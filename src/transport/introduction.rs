@@ -9,6 +9,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
+    config::Config,
     raft::{Membership, PeerId, Why},
     storage::{Incarnation, Meeting, Register, StorageError, Wait},
 };
@@ -24,6 +25,32 @@ pub struct Introduction {
     pub first_membership: u32,
     /// The life of its disk.
     pub incarnation: Incarnation,
+    /// The limits that shape the replicated state.
+    pub sessions: SessionLimits,
+}
+
+/// How many sessions a machine remembers, and how many answers without a receipt it keeps in each: peers
+/// that go by different limits would drop different sessions, and come to different states.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SessionLimits {
+    /// [`Config::sessions_max`](crate::Config::sessions_max).
+    pub max: u64,
+    /// [`Config::session_window`](crate::Config::session_window).
+    pub window: u64,
+}
+
+impl SessionLimits {
+    /// Those of a configuration.
+    pub fn of(config: &Config) -> SessionLimits {
+        SessionLimits { max: config.sessions_max as u64, window: config.session_window as u64 }
+    }
+}
+
+/// `10000 sessions, 1024 answers in each`.
+impl fmt::Display for SessionLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} sessions, {} answers in each", self.max, self.window)
+    }
 }
 
 /// The CRC-32C of a membership, with all its addresses, as text.
@@ -62,6 +89,18 @@ pub enum Objection {
         /// The one it came with.
         theirs: Incarnation,
     },
+    /// It goes by other limits of sessions.
+    Sessions {
+        /// Ours.
+        ours: SessionLimits,
+        /// Its.
+        theirs: SessionLimits,
+    },
+    /// No peer of our cluster has its id.
+    Stranger {
+        /// Its id.
+        peer: PeerId,
+    },
 }
 
 impl Objection {
@@ -72,6 +111,8 @@ impl Objection {
             Objection::Membership { .. } => Why::AnotherMembership,
             Objection::SameId => Why::SameId,
             Objection::Incarnation { .. } => Why::AnotherDisk,
+            Objection::Sessions { .. } => Why::OtherLimits,
+            Objection::Stranger { .. } => Why::UnknownPeer,
         }
     }
 }
@@ -95,6 +136,16 @@ impl fmt::Display for Objection {
                 f,
                 "expected the disk {known}, met {theirs}: what the old one had promised is lost; this id stays out until it is removed from the cluster and added again"
             ),
+            Objection::Sessions { ours, theirs } => write!(
+                f,
+                "expected the limits of {ours}, met {theirs}: give each peer the same `sessions_max` and `session_window`"
+            ),
+            Objection::Stranger { peer } => {
+                write!(
+                    f,
+                    "the cluster has no peer {peer}: give the peer the id under which the others know it"
+                )
+            }
         }
     }
 }
@@ -130,6 +181,9 @@ impl Introduction {
             let (ours, theirs) = (self.first_membership, theirs.first_membership);
             return Some(Objection::Membership { ours, theirs });
         }
+        if self.sessions != theirs.sessions {
+            return Some(Objection::Sessions { ours: self.sessions, theirs: theirs.sessions });
+        }
         (self.peer == theirs.peer).then_some(Objection::SameId)
     }
 }
@@ -142,7 +196,8 @@ mod tests {
     fn introduction(peer: u64) -> Introduction {
         let first_membership = digest(&Membership::of([1, 2].map(PeerId)));
         let incarnation = Incarnation(u128::from(peer));
-        Introduction { cluster: "orders".into(), peer: PeerId(peer), first_membership, incarnation }
+        let sessions = SessionLimits { max: 10, window: 10 };
+        Introduction { cluster: "orders".into(), peer: PeerId(peer), first_membership, incarnation, sessions }
     }
 
     fn met(theirs: &Introduction, disk: &MemoryDisk) -> Option<Why> {
@@ -166,6 +221,10 @@ mod tests {
             (
                 Introduction { first_membership: 0, incarnation: other, ..introduction(2) },
                 Some(Why::AnotherMembership),
+            ),
+            (
+                Introduction { sessions: SessionLimits { max: 10, window: 9 }, ..introduction(2) },
+                Some(Why::OtherLimits),
             ),
             (introduction(1), Some(Why::SameId)),
             (introduction(2), None),

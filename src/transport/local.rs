@@ -10,6 +10,12 @@
 //! and no more than a look at three flags. So a rule that begins while a request is with its receiver
 //! touches the answer only if the weather was not calm when the request left, or somebody listened.
 //!
+//! A peer may also be on another machine ([`Local::attach_remote`]): then what is sent to it, and has come
+//! through the weather, is handed to whoever carries it there; and what arrives from there goes through the
+//! weather on its way in, and the answer on its way out. So the same rules cut a process off from others, and
+//! peers of one process and of others can form one cluster. Who may be listened to is then settled where the
+//! wire begins, and not here.
+//!
 //! What arrives without delay arrives within the call that sends it, in the order of sending. What
 //! is delayed waits in one line; of two messages the one with the earlier deadline
 //! arrives first, and of equal deadlines the one that was sent first.
@@ -17,7 +23,10 @@
 use std::{
     collections::BTreeMap,
     ops::RangeInclusive,
-    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use super::{
@@ -84,6 +93,31 @@ impl Local {
         drop(before);
     }
 
+    /// The peer `id` is on another machine: `postbox` carries there what is sent to it. What comes from there
+    /// is sent through [`link`](Transport::link).
+    pub fn attach_remote(&self, id: PeerId, postbox: Arc<dyn Postbox>) {
+        let place = self.place(id);
+        place.is_remote.store(true, Relaxed);
+        place.tenant_mut().postbox = Some(postbox);
+    }
+
+    /// Who a peer of this process says it is; nothing while it is down or recovers.
+    pub fn introduction(&self, id: PeerId) -> Option<Introduction> {
+        self.place(id).introduction()
+    }
+
+    /// Where a peer takes its messages; nothing while it is down.
+    pub fn postbox(&self, id: PeerId) -> Option<Arc<dyn Postbox>> {
+        self.place(id).postbox()
+    }
+
+    /// Tells everybody who listens what happened to a peer of this process.
+    pub fn note(&self, id: PeerId, event: impl FnOnce() -> Event) {
+        if self.0.hub.is_listening() {
+            self.place(id).witness().note(event);
+        }
+    }
+
     /// The weather of this network.
     pub fn faults(&self) -> &Faults {
         &self.0.faults
@@ -141,6 +175,8 @@ fn show(pair: &Arc<Pair>, guest: &Introduction, from: &Arc<Place>, host: &Introd
 /// Where a peer is, or was, or will be.
 pub(super) struct Place {
     id: PeerId,
+    /// Whether it is on another machine: said once, before anything is sent.
+    is_remote: AtomicBool,
     tenant: RwLock<Tenant>,
 }
 
@@ -159,6 +195,7 @@ impl Place {
         let witness = Witness::new(hub.clone(), id);
         Place {
             id,
+            is_remote: AtomicBool::new(false),
             tenant: RwLock::new(Tenant { incarnation: 0, witness, postbox: None, introduction: None }),
         }
     }
@@ -172,6 +209,10 @@ impl Place {
     fn introduction(&self) -> Option<Introduction> {
         let tenant = self.tenant();
         tenant.introduction.clone().filter(|_| tenant.postbox.is_some())
+    }
+
+    fn is_remote(&self) -> bool {
+        self.is_remote.load(Relaxed)
     }
 
     pub(super) fn incarnation(&self) -> u64 {
@@ -206,7 +247,7 @@ impl Link for Way {
             let rpc = self.with_way_back(rpc);
             return self.carry(rpc);
         }
-        if self.pair.is_open()
+        if self.is_open()
             && let Some(postbox) = self.to.postbox()
         {
             postbox.deliver(rpc);
@@ -215,6 +256,11 @@ impl Link for Way {
 }
 
 impl Way {
+    /// Whether the two listen to each other.
+    fn is_open(&self) -> bool {
+        self.pair.is_open() || self.from.is_remote() || self.to.is_remote()
+    }
+
     /// Whether a message can only arrive, at once, and nobody wants to know.
     fn is_plain(&self) -> bool {
         let network = &self.network;
@@ -248,7 +294,9 @@ impl Way {
             Verdict::Deliver { delay_ms: 1.., .. } => Why::DelayedByRule,
             _ => Why::EndOfTurn,
         };
-        self.note(&self.from, || Event::Sent { kind, to, what: parcel.brief(), why });
+        if !self.from.is_remote() {
+            self.note(&self.from, || Event::Sent { kind, to, what: parcel.brief(), why });
+        }
         match verdict {
             Verdict::Drop(why) => self.note(&self.from, || Event::Dropped { kind, to, why }),
             Verdict::Deliver { delay_ms, copy_ms: None } => self.post(delay_ms, parcel),
@@ -277,18 +325,22 @@ impl Way {
         let Some(door) = parcel.door(&self.to) else {
             return self.note(&self.from, || Event::Dropped { kind, to, why: Why::PeerDown });
         };
-        if !self.pair.is_open() {
+        if !self.is_open() {
             return self.note(&self.from, || Event::Dropped { kind, to, why: Why::NotIntroduced });
         }
         let from = self.from.id;
-        self.note(&self.to, || Event::Received { kind, from, what: parcel.brief(), why: Why::Arrived });
+        if !self.to.is_remote() {
+            self.note(&self.to, || Event::Received { kind, from, what: parcel.brief(), why: Why::Arrived });
+        }
         parcel.enter(door);
     }
 
-    /// Asks first whether anybody listens, so that nothing is locked for nobody.
+    /// Asks first whether anybody listens, so that nothing is locked for nobody. What happens to a peer on
+    /// another machine is told by the one that is here.
     fn note(&self, place: &Place, event: impl FnOnce() -> Event) {
         if self.network.hub.is_listening() {
-            place.witness().note(event);
+            let here = if place.is_remote() { &self.to } else { place };
+            here.witness().note(event);
         }
     }
 }

@@ -6,7 +6,10 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "capnp")]
+pub mod capnp;
 mod delay;
+mod desk;
 pub mod faults;
 mod introduction;
 pub mod local;
@@ -14,7 +17,8 @@ mod pair;
 mod parcel;
 pub mod rule;
 
-pub use introduction::{Introduction, Objection, digest};
+pub use desk::{Desk, Submission};
+pub use introduction::{Introduction, Objection, SessionLimits, digest};
 
 use crate::raft::{
     AppendEntries, InstallSnapshot, MessageKind, PeerId, PreVote, Reply, RequestVote, TimeoutNow,

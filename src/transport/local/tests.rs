@@ -2,7 +2,7 @@ use std::{sync::Mutex, time::Duration};
 
 use tokio::time::sleep;
 
-use super::*;
+use super::{super::SessionLimits, *};
 use crate::{
     observe::Capture,
     raft::{
@@ -52,7 +52,8 @@ impl Postbox for Voter {
 /// A peer with the disk that it always has.
 fn introduction(peer: PeerId) -> Introduction {
     let incarnation = Incarnation(u128::from(peer.0));
-    Introduction { cluster: "test".into(), peer, first_membership: 0, incarnation }
+    let sessions = SessionLimits { max: 1, window: 1 };
+    Introduction { cluster: "test".into(), peer, first_membership: 0, incarnation, sessions }
 }
 
 /// Two peers; the first sends to the second.
