@@ -143,6 +143,15 @@ pub enum Query {
     /// A number that is the same for the same keys and values: [`Response::Digest`]. Reads all of
     /// them: a second or two for a gigabyte, during which commands wait.
     Digest,
+    /// A piece of the value of a key: [`Response::Part`]. For values that are too long for one answer.
+    Read {
+        /// The key.
+        key: Bytes,
+        /// Where the piece begins, in bytes.
+        offset: u64,
+        /// How long it is at most, in bytes.
+        limit: u64,
+    },
 }
 
 impl Query {
@@ -154,6 +163,11 @@ impl Query {
     /// The first `limit` keys that begin with `prefix`. To go on set `after` to the last of them.
     pub fn keys(prefix: impl Into<Bytes>, limit: u64) -> Query {
         Query::Keys { prefix: prefix.into(), after: None, limit }
+    }
+
+    /// At most `limit` bytes of the value of `key`, from `offset` on.
+    pub fn read(key: impl Into<Bytes>, offset: u64, limit: u64) -> Query {
+        Query::Read { key: key.into(), offset, limit }
     }
 }
 
@@ -169,6 +183,13 @@ pub enum Response {
     Count(u64),
     /// FNV-1a, 64 bits, over all keys and values in order, each behind its length.
     Digest(u64),
+    /// A piece of a value.
+    Part {
+        /// The piece, if the key is there: none of the value's bytes beyond its end.
+        bytes: Option<Bytes>,
+        /// How long the whole value is, in bytes; 0 if the key is not there.
+        total: u64,
+    },
 }
 
 /// A key-value store.
@@ -246,6 +267,14 @@ impl Kv {
         Answer::Length(value.len() as u64)
     }
 
+    fn read(&self, key: &[u8], offset: u64, limit: u64) -> Response {
+        let Some(value) = self.get(key) else { return Response::Part { bytes: None, total: 0 } };
+        let start = usize::try_from(offset).map_or(value.len(), |offset| offset.min(value.len()));
+        let rest = value.len() - start;
+        let length = usize::try_from(limit).map_or(rest, |limit| limit.min(rest));
+        Response::Part { bytes: Some(value.slice(start..start + length)), total: value.len() as u64 }
+    }
+
     fn keys(&self, prefix: &[u8], after: Option<&[u8]>, limit: u64) -> Vec<Bytes> {
         let from = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
@@ -284,6 +313,7 @@ impl StateMachine for Kv {
             }
             Query::Count => Response::Count(self.len() as u64),
             Query::Digest => Response::Digest(self.digest()),
+            Query::Read { key, offset, limit } => self.read(&key, offset, limit),
         }
     }
 

@@ -83,6 +83,16 @@ impl TraceFile {
         sink.error.take().map_or(flushed, Err)
     }
 
+    /// Brings what was written so far into the file, for whoever reads along. What goes wrong is told by
+    /// [`finish`](TraceFile::finish).
+    pub fn flush(&self) {
+        let mut sink = self.sink();
+        if let Some(Err(error)) = sink.out.as_mut().map(Write::flush) {
+            sink.error = Some(error);
+            sink.out = None;
+        }
+    }
+
     fn sink(&self) -> MutexGuard<'_, Sink> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

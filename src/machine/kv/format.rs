@@ -6,6 +6,7 @@
 //! | 1 | delete: key | swapped | keys: prefix, after?, limit | keys: how many, keys |
 //! | 2 | compare and set: key, expected?, new? | different: value? | count | count: number |
 //! | 3 | append: key, value | length: number | digest | digest: 8 bytes, the lowest first |
+//! | 4 | | | read: key, offset, limit | part: value?, number |
 //!
 //! Keys and values stand behind their length, numbers and lengths are LEB128 varints, and what may
 //! be missing (`?`) is 0, or 1 and the thing itself. Nothing may follow. The log holds these bytes:
@@ -132,6 +133,12 @@ impl Codec for Query {
             }
             Query::Count => into.push(2),
             Query::Digest => into.push(3),
+            Query::Read { key, offset, limit } => {
+                into.push(4);
+                put_bytes(key, into);
+                put_varint(*offset, into);
+                put_varint(*limit, into);
+            }
         }
         Ok(())
     }
@@ -146,6 +153,10 @@ impl Codec for Query {
                 }
                 2 => Query::Count,
                 3 => Query::Digest,
+                4 => {
+                    let (key, offset) = (take_bytes(from)?, take_varint(from)?);
+                    Query::Read { key, offset, limit: take_varint(from)? }
+                }
                 _ => return None,
             })
         })
@@ -174,6 +185,11 @@ impl Codec for Response {
                 into.push(3);
                 into.extend_from_slice(&digest.to_le_bytes());
             }
+            Response::Part { bytes, total } => {
+                into.push(4);
+                put_option(bytes.as_ref(), into);
+                put_varint(*total, into);
+            }
         }
         Ok(())
     }
@@ -188,6 +204,10 @@ impl Codec for Response {
             }
             2 => take_varint(from).map(Response::Count),
             3 => take_array(from).map(u64::from_le_bytes).map(Response::Digest),
+            4 => {
+                let bytes = take_option(from)?;
+                Some(Response::Part { bytes, total: take_varint(from)? })
+            }
             _ => None,
         })
     }

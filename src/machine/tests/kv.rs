@@ -108,6 +108,29 @@ fn keys_come_in_pages() {
 }
 
 #[test]
+fn values_come_in_parts() {
+    let mut kv = Kv::default();
+    kv.apply(AT, Command::set("k", "0123456789"));
+    kv.apply(AT, Command::set("empty", ""));
+    let part = |bytes: &'static str, total| Response::Part { bytes: Some(bytes.into()), total };
+    for (offset, limit, bytes) in [
+        (0, 4, "0123"),
+        (4, 4, "4567"),
+        (8, 4, "89"),
+        (10, 4, ""),
+        (11, 4, ""),
+        (3, 0, ""),
+        (0, u64::MAX, "0123456789"),
+        (9, u64::MAX, "9"),
+        (u64::MAX, u64::MAX, ""),
+    ] {
+        assert_eq!(kv.query(Query::read("k", offset, limit)), part(bytes, 10), "{offset} {limit}");
+    }
+    assert_eq!(kv.query(Query::read("empty", 0, 4)), part("", 0));
+    assert_eq!(kv.query(Query::read("absent", 0, 4)), Response::Part { bytes: None, total: 0 });
+}
+
+#[test]
 fn a_megabyte_is_a_value() {
     let mut kv = Kv::default();
     let megabyte = Bytes::from(vec![0xff; 1 << 20]);
@@ -148,10 +171,14 @@ fn the_bytes_are_fixed() {
     assert_eq!(to_bytes(&Query::keys("p", 7)).unwrap(), [1, 1, b'p', 0, 7].as_slice());
     assert_eq!(to_bytes(&Query::Count).unwrap(), [2].as_slice());
     assert_eq!(to_bytes(&Query::Digest).unwrap(), [3].as_slice());
+    assert_eq!(to_bytes(&Query::read("k", 300, 7)).unwrap(), [4, 1, b'k', 0xac, 2, 7].as_slice());
     assert_eq!(to_bytes(&Response::Value(None)).unwrap(), [0, 0].as_slice());
     assert_eq!(to_bytes(&Response::Keys(vec!["k".into()])).unwrap(), [1, 1, 1, b'k'].as_slice());
     assert_eq!(to_bytes(&Response::Count(2)).unwrap(), [2, 2].as_slice());
     assert_eq!(to_bytes(&Response::Digest(258)).unwrap(), [3, 2, 1, 0, 0, 0, 0, 0, 0].as_slice());
+    let part = |bytes: Option<Bytes>, total| to_bytes(&Response::Part { bytes, total }).unwrap();
+    assert_eq!(part(Some("v".into()), 300), [4, 1, 1, b'v', 0xac, 2].as_slice());
+    assert_eq!(part(None, 0), [4, 0, 0].as_slice());
 }
 
 #[test]
@@ -219,6 +246,7 @@ fn query() -> impl Strategy<Value = Query> {
         }),
         Just(Query::Count),
         Just(Query::Digest),
+        (small(), 0..4_u64, 0..4_u64).prop_map(|(key, offset, limit)| Query::Read { key, offset, limit }),
     ]
 }
 
@@ -291,7 +319,7 @@ proptest! {
     }
 
     #[test]
-    fn garbage_is_never_a_panic(garbage: Vec<u8>, tag in 0..5_u8) {
+    fn garbage_is_never_a_panic(garbage: Vec<u8>, tag in 0..6_u8) {
         let bytes = Bytes::from([&[tag][..], &garbage].concat());
         let _ = Command::decode(bytes.clone());
         let _ = Answer::decode(bytes.clone());
