@@ -36,6 +36,9 @@ fn other_names_say_nothing() {
         let stranger = authority.tls(&authority.sign(params(&strange, &BOTH)));
         assert_eq!(says(&host, &stranger).await, [false; 4]);
 
+        let admin = authority.sign(params(&["admin"], &[Usage::ClientAuth]));
+        assert_eq!(says(&host, &authority.tls(&admin)).await, [false, false, true, true]);
+
         let mut named = params(&["client"], &[Usage::ClientAuth]);
         named.distinguished_name.push(DnType::CommonName, "admin");
         assert_eq!(says(&host, &authority.tls(&authority.sign(named))).await, [false, false, true, false]);
