@@ -54,7 +54,8 @@ use mutual::{Bearer, Ends};
 
 use crate::raft::PeerId;
 
-/// The certificates of one end of a connection: its own, its key, and the authority that vouches for the others.
+/// The certificates of one end of a connection: its own, its key, and the authority that vouches for the
+/// others.
 ///
 /// Without the feature `tls` there are none.
 #[derive(Clone)]
@@ -98,7 +99,7 @@ impl Tls {
 
     /// What one's own certificate says: a peer can see before it begins that it is not another's.
     pub(super) fn own(&self) -> Credentials {
-        Credentials(Some(self.0.own()))
+        self.0.own()
     }
 
     /// Greets who connected. It takes as long as the other end likes: whoever calls this has a deadline.
@@ -107,11 +108,11 @@ impl Tls {
     /// The other end shows no certificate that the authority vouches for at this time, does not speak TLS
     /// 1.3, or goes away.
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<(Box<dyn Stream>, Credentials)> {
-        let (stream, bearer) = self.0.accept(stream).await?;
-        Ok((stream, Credentials(Some(bearer))))
+        self.0.accept(stream).await
     }
 
-    /// Greets whom one connected to. It takes as long as the other end likes: whoever calls this has a deadline.
+    /// Greets whom one connected to. It takes as long as the other end likes: whoever calls this has a
+    /// deadline.
     ///
     /// # Errors
     /// The other end is not who it should be, does not speak TLS 1.3, or goes away. That it does not take
@@ -121,8 +122,7 @@ impl Tls {
         stream: TcpStream,
         whom: Whom,
     ) -> io::Result<(Box<dyn Stream>, Credentials)> {
-        let (stream, bearer) = self.0.connect(stream, whom.name()).await?;
-        Ok((stream, Credentials(Some(bearer))))
+        self.0.connect(stream, whom.name()).await
     }
 }
 

@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 use tokio::net::TcpStream;
 
-use super::{Stream, TlsError};
+use super::{Credentials, Stream, TlsError};
 
 /// There are none.
 #[derive(Clone)]
@@ -23,15 +23,19 @@ impl Ends {
         Ends::read(Path::new(""), Path::new(""), Path::new(""))
     }
 
-    pub(super) fn own(&self) -> Bearer {
+    pub(super) fn own(&self) -> Credentials {
         match *self {}
     }
 
-    pub(super) async fn accept(&self, _: TcpStream) -> io::Result<(Box<dyn Stream>, Bearer)> {
+    pub(super) async fn accept(&self, _: TcpStream) -> io::Result<(Box<dyn Stream>, Credentials)> {
         match *self {}
     }
 
-    pub(super) async fn connect(&self, _: TcpStream, _: String) -> io::Result<(Box<dyn Stream>, Bearer)> {
+    pub(super) async fn connect(
+        &self,
+        _: TcpStream,
+        _: String,
+    ) -> io::Result<(Box<dyn Stream>, Credentials)> {
         match *self {}
     }
 }

@@ -17,7 +17,7 @@ use tokio_rustls::{
 use webpki::EndEntityCert;
 
 use super::{
-    PEER, Stream, TlsError,
+    Credentials, PEER, Stream, TlsError,
     pem::{Part, Pem},
 };
 
@@ -96,29 +96,29 @@ impl Ends {
         })))
     }
 
-    pub(super) fn own(&self) -> Bearer {
-        self.0.own.clone()
+    pub(super) fn own(&self) -> Credentials {
+        Credentials(Some(self.0.own.clone()))
     }
 
-    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<(Box<dyn Stream>, Bearer)> {
+    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<(Box<dyn Stream>, Credentials)> {
         let stream = self.0.acceptor.accept(stream).await.map_err(plainly)?;
-        let bearer = self.bearer(stream.get_ref().1);
-        Ok((Box::new(stream), bearer))
+        let credentials = self.credentials(stream.get_ref().1);
+        Ok((Box::new(stream), credentials))
     }
 
     pub(super) async fn connect(
         &self,
         stream: TcpStream,
         name: String,
-    ) -> io::Result<(Box<dyn Stream>, Bearer)> {
+    ) -> io::Result<(Box<dyn Stream>, Credentials)> {
         let name = ServerName::try_from(name).map_err(io::Error::other)?;
         let stream = self.0.connector.connect(name, stream).await.map_err(plainly)?;
-        let bearer = self.bearer(stream.get_ref().1);
-        Ok((Box::new(stream), bearer))
+        let credentials = self.credentials(stream.get_ref().1);
+        Ok((Box::new(stream), credentials))
     }
 
-    fn bearer(&self, session: &CommonState) -> Bearer {
-        Bearer::of(session.peer_certificates().unwrap_or_default(), &self.0.peers)
+    fn credentials(&self, session: &CommonState) -> Credentials {
+        Credentials(Some(Bearer::of(session.peer_certificates().unwrap_or_default(), &self.0.peers)))
     }
 }
 
