@@ -143,7 +143,8 @@ fn links_are_not_followed() {
     let elsewhere = dir.path().join("elsewhere");
     fs::create_dir(dir.path().join("certs")).unwrap();
     std::os::unix::fs::symlink(&elsewhere, dir.path().join("certs/ca.key")).unwrap();
-    certs::make(&dir.path().join("certs"), 1, &[]).unwrap_err();
+    let what = certs::make(&dir.path().join("certs"), 1, &[]).unwrap_err();
+    assert!(what.contains("is not overwritten"), "{what}");
     assert!(!elsewhere.exists());
 }
 
