@@ -97,7 +97,7 @@ struct Welcome {
   cluster @0 :Text;
   # The name of the cluster.
   introduction @1 :Introduction;
-  # Who is there.
+  # Who is there. Clients are told the peer's id and its first membership, and no more.
   members @2 :List(Member);
   # All peers of the cluster, as this one knows them. Follow redirects to these, and to nobody else.
   limits @3 :Limits;
@@ -113,7 +113,7 @@ struct Welcome {
 
 struct Limits {
   frameBytesMax @0 :UInt64;
-  # The longest frame that the peer takes, and sends. A longer one ends the connection.
+  # The longest frame that the peer takes. A longer one ends the connection.
   commandBytesMax @1 :UInt64;
   # The longest command or question. A longer one is answered `tooLarge`.
   batchEntriesMax @2 :UInt32;
@@ -125,6 +125,9 @@ struct Limits {
   # How many commands of one session may wait for their answers.
   electionTimeoutMs @5 :UInt32;
   # The longest time without a leader's sign of life after which peers elect another one.
+  answerBytesMax @6 :UInt64;
+  # The longest frame that the peer sends. What does not fit in it is not told: a command whose answer is longer
+  # is `unknown`, though it was applied; a query is `tooLarge`.
 }
 
 struct Refusal {

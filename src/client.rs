@@ -23,6 +23,8 @@ pub mod remote;
 mod session;
 
 #[cfg(feature = "capnp")]
+pub(crate) use remote::RemoteLine;
+#[cfg(feature = "capnp")]
 pub use remote::{Operator, Remote, RemoteOptions};
 pub use session::{Session, Ticket};
 
@@ -271,6 +273,7 @@ impl Way {
             Outcome::Rejected => ClientError::Rejected,
             Outcome::Poisoned { index } => ClientError::Poisoned { index },
             Outcome::SessionExpired => ClientError::SessionExpired,
+            Outcome::TooLarge { max } => ClientError::BeyondLimit { max },
             // A gap only ever reaches a session, which deals with it.
             Outcome::Gap { .. } | Outcome::Unknown => ClientError::Unknown,
         })

@@ -75,6 +75,9 @@ struct Inner {
     failures: Failures,
     /// Keeps the cluster's threads alive; none in a simulation.
     threads: Mutex<Vec<runtime::Thread>>,
+    /// How peers of other machines are reached, if there are any.
+    #[cfg(feature = "capnp")]
+    wire: Option<network::Wire>,
 }
 
 /// Where one peer lives.
@@ -97,7 +100,7 @@ impl<I: Interface> fmt::Debug for Cluster<I> {
 }
 
 impl<I: Interface> Cluster<I> {
-    /// The peers, up or not, in the order of their ids.
+    /// The peers of this process, up or not, in the order of their ids.
     pub fn peers(&self) -> Vec<PeerId> {
         self.inner.places.keys().copied().collect()
     }
@@ -122,16 +125,27 @@ impl<I: Interface> Cluster<I> {
         self.inner.places.values().map(|place| place.seat.status()).collect()
     }
 
-    /// The peer that leads the latest term, if one does.
+    /// The peer that leads the latest term, if one does. Of peers on other machines it is known from those that are
+    /// here.
     pub fn leader(&self) -> Option<PeerId> {
-        let leading = self.statuses().into_iter().filter(|status| status.role == Some(RoleKind::Leader));
-        leading.max_by_key(|status| status.term).map(|status| status.peer)
+        let leading = self.statuses().into_iter().filter_map(|status| {
+            let leader = match status.role {
+                Some(RoleKind::Leader) => Some(status.peer),
+                _ => status.leader.filter(|leader| !self.inner.places.contains_key(leader)),
+            };
+            leader.map(|leader| (status.term, leader))
+        });
+        leading.max_by_key(|(term, _)| *term).map(|(_, leader)| leader)
     }
 
     /// Waits until a peer leads, and has committed in its term. `None`: not within `patience`.
     pub async fn wait_for_leader(&self, patience: Duration) -> Option<PeerId> {
-        let settled =
-            || self.leader().filter(|&leader| self.status(leader).is_some_and(|status| status.settled));
+        let is_settled = |leader: PeerId| match self.status(leader) {
+            Some(status) => status.settled,
+            // Of one on another machine those that follow it tell.
+            None => self.statuses().iter().any(|status| status.leader == Some(leader) && status.settled),
+        };
+        let settled = || self.leader().filter(|&leader| is_settled(leader));
         self.wait_until(patience, || settled().is_some()).await;
         settled()
     }
@@ -210,7 +224,7 @@ impl<I: Interface> Cluster<I> {
     /// acknowledged is durable, here as everywhere.
     pub async fn stop(&self, peer: PeerId) {
         let leads = || self.status(peer).is_some_and(|status| status.role == Some(RoleKind::Leader));
-        if leads() && self.peers().len() > 1 {
+        if leads() && self.inner.peers().len() > 1 {
             // Without success it ends all the same, and the others elect.
             let _ = self.ask_transfer(peer, None).await;
         }
@@ -294,8 +308,8 @@ impl<I: Interface> Cluster<I> {
 
     /// Where a peer of this process listens, if the cluster has a [`Network`].
     #[cfg(feature = "capnp")]
-    pub fn local_addr(&self, _peer: PeerId) -> Option<std::net::SocketAddr> {
-        todo!()
+    pub fn local_addr(&self, peer: PeerId) -> Option<std::net::SocketAddr> {
+        self.inner.wire.as_ref()?.local_addr(peer)
     }
 
     // Events.
@@ -352,32 +366,48 @@ impl<I: Interface> Cluster<I> {
 
 impl Endpoint for Inner {
     fn peers(&self) -> Vec<PeerId> {
-        self.places.keys().copied().collect()
+        match self.elsewhere() {
+            Some(elsewhere) => elsewhere.peers(),
+            None => self.places.keys().copied().collect(),
+        }
     }
 
-    fn address(&self, _: PeerId) -> Option<String> {
-        None
+    fn address(&self, peer: PeerId) -> Option<String> {
+        self.elsewhere().and_then(|elsewhere| elsewhere.address(peer))
     }
 
     fn propose(&self, to: PeerId, command: Bytes, port: Port) {
-        match self.places.get(&to) {
-            Some(place) => place.seat.door().propose(Command::Data(command), port),
-            None => port.answer(Outcome::NotLeader { leader: None }),
+        match (self.places.get(&to), self.elsewhere()) {
+            (Some(place), _) => place.seat.door().propose(Command::Data(command), port),
+            (None, Some(elsewhere)) => elsewhere.propose(to, command, port),
+            (None, None) => port.answer(Outcome::NotLeader { leader: None }),
         }
     }
 
     fn read(&self, to: PeerId, question: Bytes, port: Port) {
-        match self.places.get(&to) {
-            Some(place) => place.seat.door().read(Query { question, port }),
-            None => port.answer(Outcome::NotLeader { leader: None }),
+        match (self.places.get(&to), self.elsewhere()) {
+            (Some(place), _) => place.seat.door().read(Query { question, port }),
+            (None, Some(elsewhere)) => elsewhere.read(to, question, port),
+            (None, None) => port.answer(Outcome::NotLeader { leader: None }),
         }
     }
 
     fn ask_local(&self, of: PeerId, question: Bytes, port: Port) {
-        match self.places.get(&of) {
-            Some(place) => place.seat.ask_local(Query { question, port }),
-            None => port.answer(Outcome::NotLeader { leader: None }),
+        match (self.places.get(&of), self.elsewhere()) {
+            (Some(place), _) => place.seat.ask_local(Query { question, port }),
+            (None, Some(elsewhere)) => elsewhere.ask_local(of, question, port),
+            (None, None) => port.answer(Outcome::NotLeader { leader: None }),
         }
+    }
+}
+
+impl Inner {
+    /// How clients reach the peers of other machines, if there are any.
+    fn elsewhere(&self) -> Option<&dyn Endpoint> {
+        #[cfg(feature = "capnp")]
+        return self.wire.as_ref().map(|wire| wire as &dyn Endpoint);
+        #[cfg(not(feature = "capnp"))]
+        None
     }
 }
 

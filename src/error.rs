@@ -61,6 +61,12 @@ pub enum ClientError {
         /// How large it may be.
         max: usize,
     },
+    /// The peer does not take, or can't tell, so much at once. A command was not done.
+    #[error("the peer takes and tells {max} bytes at a time and no more: ask for less, in pieces")]
+    BeyondLimit {
+        /// How much it takes or tells.
+        max: usize,
+    },
     /// A value can't be turned into bytes, or an answer can't be read.
     #[error("{0}")]
     Codec(#[from] CodecError),
@@ -110,6 +116,25 @@ pub enum ClusterError {
         "a simulation has its disks in memory, where time is virtual and faults can be injected: leave `data` out, or `start` a live cluster"
     )]
     DataInSimulation,
+    /// A [`Network`](crate::cluster::Network) that makes no sense.
+    #[error("{0}")]
+    Network(String),
+    /// Without TLS, what is not asked for by name stays on this machine.
+    #[error(
+        "{address} is reached from other machines, and nobody would be kept from it: give the peers certificates, or ask for plaintext by name"
+    )]
+    Plaintext {
+        /// Where it would listen.
+        address: std::net::SocketAddr,
+    },
+    /// The address can't be listened at.
+    #[error("can't listen at {address}: {cause}")]
+    Listen {
+        /// Which.
+        address: String,
+        /// What the system says.
+        cause: std::io::Error,
+    },
     /// The data folders can't be used.
     #[error(transparent)]
     Storage(#[from] StorageError),

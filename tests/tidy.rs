@@ -34,7 +34,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("actix_rt", &["actor", "cluster"]),
     ("slog", &["observe", "cluster"]),
     ("tokio", &["actor", "client", "cluster", "observe", "storage", "transport"]),
-    ("std::fs", &["storage"]),
+    // The transport reads who it is from PEM files, before anything begins; what is written is storage's.
+    ("std::fs", &["storage", "transport"]),
     ("std::net", &["transport"]),
     ("std::time::Instant", &[]),
     ("std::time::SystemTime", &[]),

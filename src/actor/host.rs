@@ -160,6 +160,11 @@ struct Start {
     disk: Box<dyn Disk>,
 }
 
+/// Something to be done on the thread of the peers.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Run(Box<dyn FnOnce() + Send>);
+
 /// Cuts the power of a peer. Answered when the last of its actors is gone.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -221,6 +226,14 @@ impl Handler<Start> for Host {
     }
 }
 
+impl Handler<Run> for Host {
+    type Result = ();
+
+    fn handle(&mut self, Run(work): Run, _: &mut Self::Context) {
+        work();
+    }
+}
+
 impl Handler<Kill> for Host {
     type Result = ResponseFuture<()>;
 
@@ -272,6 +285,11 @@ impl HostHandle {
     pub async fn open(&self, seat: Arc<Seat>, disk: Box<dyn Disk>) {
         // Fails only when the thread has ended, and every peer with it.
         let _ = self.0.send(Start { seat, disk }).await;
+    }
+
+    /// Does something on the thread of the peers, where local tasks can be started.
+    pub async fn run(&self, work: impl FnOnce() + Send + 'static) {
+        let _ = self.0.send(Run(Box::new(work))).await;
     }
 
     /// Cuts the power of a peer, and waits until the last of its actors is gone.

@@ -39,6 +39,7 @@
 
 mod aside;
 pub mod custom;
+mod desk;
 pub(crate) mod door;
 mod early;
 mod embody;

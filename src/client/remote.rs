@@ -5,18 +5,20 @@
 //! cluster's own peers and to nobody else. [`Remote::client`] gives the same [`Client`] as in one process,
 //! [`Remote::operator`] what an operator asks of a single peer.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::Client;
+use super::{Client, Endpoint, Limits};
 use crate::{
     config::NetworkConfig,
-    machine::Interface,
-    observe::PeerStatus,
-    raft::{Index, PeerId, RoleKind, Term, Value},
-    transport::capnp::Tls,
+    machine::{Envelope, Interface},
+    raft::{Index, Outcome, PeerId, Port},
+    transport::capnp::{Caller, CallerPlan, Proposal, Security, Tls},
 };
+
+pub use crate::transport::capnp::{OperatorError, PeerReport, PeerView, RemoteEvent, Watched};
 
 /// How to reach a cluster.
 #[derive(Clone, Debug)]
@@ -59,7 +61,13 @@ pub struct ConnectError {
 
 /// A cluster on other machines. Cheap to clone, for any thread and runtime.
 #[derive(Clone)]
-pub struct Remote {}
+pub struct Remote {
+    line: Arc<RemoteLine>,
+    deadline: Duration,
+}
+
+/// The thread that calls, as clients use it.
+pub(crate) struct RemoteLine(pub(crate) Caller);
 
 impl Remote {
     /// Finds the cluster: asks the addresses, `HOST:PORT` each, all at once, until one answers.
@@ -67,192 +75,169 @@ impl Remote {
     /// # Errors
     /// None of them answered within the deadline, or all refused.
     pub async fn connect<A: Into<String>>(
-        _addresses: impl IntoIterator<Item = A>,
-        _options: RemoteOptions,
+        addresses: impl IntoIterator<Item = A>,
+        options: RemoteOptions,
     ) -> Result<Remote, ConnectError> {
-        todo!()
+        let addresses: Vec<String> = addresses.into_iter().map(Into::into).collect();
+        let deadline = options.deadline;
+        let plan = CallerPlan {
+            deadline,
+            cluster: options.cluster,
+            name: options.name,
+            security: Security { tls: options.tls, plaintext: options.plaintext },
+            limits: options.limits,
+        };
+        let caller = Caller::find(addresses, plan).await.map_err(|what| ConnectError { what })?;
+        Ok(Remote { line: Arc::new(RemoteLine(caller)), deadline })
     }
 
     /// The name of the cluster.
     pub fn cluster(&self) -> String {
-        todo!()
+        self.line.0.known().cluster
     }
 
     /// All peers of the cluster and where they listen, in the order of their ids.
     pub fn members(&self) -> Vec<(PeerId, String)> {
-        todo!()
+        self.line.0.known().members.into_iter().collect()
     }
 
     /// The peer that listens at the first of the addresses that was given, or if that one did not answer, at the
     /// first that did.
     pub fn addressed(&self) -> PeerId {
-        todo!()
+        self.line.0.addressed()
     }
 
     /// The most bytes that a command or a question may have.
     pub fn command_bytes_max(&self) -> usize {
-        todo!()
+        self.line.0.known().command_bytes_max
     }
 
     /// A client of this cluster, whose machine speaks these types.
     pub fn client<I: Interface>(&self) -> Client<I> {
-        todo!()
+        let known = self.line.0.known();
+        let limits = Limits {
+            command_bytes_max: known.command_bytes_max,
+            deadline: self.deadline,
+            session_window: known.session_window,
+            patience: known.election_timeout * 2,
+        };
+        Client::new(self.line.clone(), limits)
     }
 
     /// What an operator asks of one peer.
-    pub fn operator(&self, _peer: PeerId) -> Operator {
-        todo!()
+    pub fn operator(&self, peer: PeerId) -> Operator {
+        Operator { caller: self.line.0.clone(), peer }
+    }
+}
+
+impl Endpoint for RemoteLine {
+    fn peers(&self) -> Vec<PeerId> {
+        self.0.known().members.into_keys().collect()
+    }
+
+    fn address(&self, peer: PeerId) -> Option<String> {
+        self.0.known().members.remove(&peer)
+    }
+
+    fn propose(&self, to: PeerId, command: Bytes, port: Port) {
+        let proposal = match Envelope::parse(command) {
+            Ok(Envelope::Plain { command }) => Proposal::Plain(command),
+            Ok(Envelope::Open { session }) => Proposal::Open(session.0),
+            Ok(Envelope::Close { session }) => Proposal::Close(session.0),
+            Ok(Envelope::InSession { session, sequence, lowest_unanswered, command }) => {
+                Proposal::InSession { session: session.0, sequence, lowest_unanswered, payload: command }
+            }
+            Err(_) => return port.answer(Outcome::Rejected),
+        };
+        self.0.propose(to, proposal, port);
+    }
+
+    fn read(&self, to: PeerId, question: Bytes, port: Port) {
+        self.0.query(to, question, false, port);
+    }
+
+    fn ask_local(&self, of: PeerId, question: Bytes, port: Port) {
+        self.0.query(of, question, true, port);
     }
 }
 
 /// What an operator asks of one peer.
 #[derive(Clone)]
-pub struct Operator {}
-
-/// Why an order was not carried out.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum OperatorError {
-    /// The peer does not answer.
-    #[error("peer {peer} at {address} does not answer: {cause}")]
-    Unreachable {
-        /// Who.
-        peer: PeerId,
-        /// Where it should listen.
-        address: String,
-        /// What came in between.
-        cause: String,
-    },
-    /// The peer refused, or could not do it. The text says why, and what to do.
-    #[error("{text}")]
-    Failed {
-        /// Of what kind: `not_leader`, `busy`, `timed_out`, `not_a_voter`, `not_allowed`, `bad_rule`, `too_many` or
-        /// `other`.
-        reason: &'static str,
-        /// What came in between.
-        text: String,
-    },
-    /// The peer does not take orders from this caller.
-    #[error("peer {peer} takes no orders from this client: give it a certificate that names it an admin")]
-    NotAdmin {
-        /// Who.
-        peer: PeerId,
-    },
-}
-
-/// How a peer does, and how it sees the others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PeerReport {
-    /// The name of its cluster.
-    pub cluster: String,
-    /// How it does.
-    pub status: PeerStatus,
-    /// Where the leader listens, if it is known.
-    pub leader_address: Option<String>,
-    /// The other peers, as it sees them, in the order of their ids.
-    pub peers: Vec<PeerView>,
-    /// The fault rules in force at it.
-    pub faults: Vec<String>,
-    /// How many connections it has.
-    pub connections: u32,
-    /// How many connections and handshakes it has turned away.
-    pub refused: u64,
-}
-
-/// A peer, as another one sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PeerView {
-    /// Who it is.
-    pub peer: PeerId,
-    /// Where it listens.
-    pub address: String,
-    /// Whether it is reached.
-    pub connected: bool,
-    /// If the one who sees it is the leader: how far it is.
-    pub progress: Option<crate::observe::FollowerStatus>,
-}
-
-/// Something that happened at a peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RemoteEvent {
-    /// Counts the events of that process, from 1.
-    pub seq: u64,
-    /// When, in microseconds since the process began.
-    pub at_us: u64,
-    /// Which peer; 0 is the network.
-    pub peer: PeerId,
-    /// Its term.
-    pub term: Term,
-    /// Its role; `None` while it is down or recovers.
-    pub role: Option<RoleKind>,
-    /// What happened.
-    pub name: String,
-    /// Why.
-    pub why: String,
-    /// The rest, in order.
-    pub fields: Vec<(String, Value)>,
-}
-
-/// What a watch brings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Watched {
-    /// Something happened.
-    Event(RemoteEvent),
-    /// So many events were missed, because they were not taken fast enough.
-    Missed(u64),
+pub struct Operator {
+    caller: Caller,
+    peer: PeerId,
 }
 
 impl Operator {
     /// How the peer does.
     ///
     /// # Errors
-    /// See [`OperatorError`]; the same for all of these.
+    /// See [`OperatorError`], here and for all of these.
     pub async fn status(&self) -> Result<PeerReport, OperatorError> {
-        todo!()
+        self.caller.status(self.peer).await
     }
 
     /// Has the peer, if it leads, hand leadership over: to `target`, or to the healthy voter that is furthest.
-    #[allow(missing_docs)]
-    pub async fn transfer(&self, _target: Option<PeerId>) -> Result<(), OperatorError> {
-        todo!()
+    ///
+    /// # Errors
+    /// See [`OperatorError`].
+    pub async fn transfer(&self, target: Option<PeerId>) -> Result<(), OperatorError> {
+        self.caller.transfer(self.peer, target).await
     }
 
     /// Has the peer take a snapshot; returns the last entry that it covers, once it is durable.
+    ///
+    /// # Errors
+    /// See [`OperatorError`].
     pub async fn snapshot(&self) -> Result<Index, OperatorError> {
-        todo!()
+        self.caller.snapshot(self.peer).await
     }
 
     /// Cuts the peer off from all others, until [`Operator::reconnect`].
+    ///
+    /// # Errors
+    /// See [`OperatorError`].
     pub async fn isolate(&self) -> Result<(), OperatorError> {
-        todo!()
+        self.caller.isolate(self.peer).await
     }
 
     /// Ends an isolation.
+    ///
+    /// # Errors
+    /// See [`OperatorError`].
     pub async fn reconnect(&self) -> Result<(), OperatorError> {
-        todo!()
+        self.caller.reconnect(self.peer).await
     }
 
     /// Puts a fault rule in force at the peer.
-    pub async fn set_fault(&self, _rule: &str) -> Result<(), OperatorError> {
-        todo!()
+    ///
+    /// # Errors
+    /// See [`OperatorError`].
+    pub async fn set_fault(&self, rule: &str) -> Result<(), OperatorError> {
+        self.caller.set_fault(self.peer, rule).await
     }
 
     /// The fault rules in force at the peer.
+    ///
+    /// # Errors
+    /// See [`OperatorError`].
     pub async fn list_faults(&self) -> Result<Vec<String>, OperatorError> {
-        todo!()
+        self.caller.list_faults(self.peer).await
     }
 
     /// Ends all of them.
+    ///
+    /// # Errors
+    /// See [`OperatorError`].
     pub async fn clear_faults(&self) -> Result<(), OperatorError> {
-        todo!()
+        self.caller.clear_faults(self.peer).await
     }
 
     /// Everything that happens at the peer from now on; the channel closes when the peer is lost.
+    ///
+    /// # Errors
+    /// See [`OperatorError`].
     pub async fn watch(&self) -> Result<mpsc::Receiver<Watched>, OperatorError> {
-        todo!()
+        self.caller.watch(self.peer).await
     }
 }

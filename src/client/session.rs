@@ -311,7 +311,9 @@ impl Driver {
                 self.advance();
                 Ok(())
             }
-            Outcome::SessionExpired | Outcome::Poisoned { .. } => self.way.settle(outcome).map(drop),
+            Outcome::SessionExpired | Outcome::Poisoned { .. } | Outcome::TooLarge { .. } => {
+                self.way.settle(outcome).map(drop)
+            }
             _ if about != tag(self.round, sequence) => Ok(()),
             // It waits for what it has answered before: this is a session of our id that began anew,
             // after ours was forgotten.

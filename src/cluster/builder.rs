@@ -10,6 +10,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+#[cfg(feature = "capnp")]
+use super::data::{PeerDisk, named_after};
 use super::{
     Cluster, Inner, Place,
     data::{Disks, PEERS},
@@ -222,6 +224,10 @@ impl<I: Interface> Builder<I> {
     /// of another cluster, or can't be made.
     pub async fn start(mut self) -> Result<Cluster<I>, ClusterError> {
         self.validate()?;
+        #[cfg(feature = "capnp")]
+        if let Some(network) = self.network.take() {
+            return self.start_on(network).await;
+        }
         let (seed, peers) = (self.seed.unwrap_or_else(rand::random), self.peers);
         let disks = match self.data.take() {
             Some(dir) => runtime::off_thread(move || Disks::in_folders(&dir, peers)).await??,
@@ -230,16 +236,44 @@ impl<I: Interface> Builder<I> {
                 Some(sync_ms) => simulated_disk(seed, peer, sync_ms),
             }),
         };
-        let count = if self.thread_per_peer { disks.of.len() } else { 1 };
-        let mut threads = Vec::new();
-        let mut hosts = Vec::new();
-        for number in 1..=count {
-            let (thread, host) = runtime::Thread::start(&format!("raft-{number}"))?;
-            threads.push(thread);
-            hosts.push(host);
-        }
-        let cluster = self.assemble(seed, hosts, threads, disks);
+        let (threads, hosts) = self.threads(disks.of.len())?;
+        let cluster = Cluster::new(self.assemble(seed, hosts, threads, disks));
         cluster.start_all().await;
+        Ok(cluster)
+    }
+
+    /// One thread for all peers of this process, or one for each.
+    fn threads(&self, peers: usize) -> Result<(Vec<runtime::Thread>, Vec<HostHandle>), ClusterError> {
+        let count = if self.thread_per_peer { peers } else { 1 };
+        let threads = (1..=count).map(|number| runtime::Thread::start(&format!("raft-{number}")));
+        Ok(threads.collect::<Result<Vec<_>, _>>()?.into_iter().unzip())
+    }
+
+    /// Some peers of a cluster on several machines.
+    #[cfg(feature = "capnp")]
+    async fn start_on(mut self, network: super::Network) -> Result<Cluster<I>, ClusterError> {
+        let seed = self.seed.unwrap_or_else(rand::random);
+        let place = network.prepare()?;
+        let (here, cluster, members) = (place.here(), place.cluster(), place.first_membership());
+        let disks = match self.data.take() {
+            Some(dir) => runtime::off_thread(move || Disks::of_some(&dir, &here, cluster, members)).await??,
+            None => {
+                let name = cluster.unwrap_or_else(|| named_after(&members));
+                let memory = |peer| (peer, PeerDisk::Memory(MemoryDisk::new()));
+                let of = here.into_iter().map(memory).collect();
+                Disks { cluster: name, first_membership: members, of, warnings: Vec::new() }
+            }
+        };
+        let (threads, hosts) = self.threads(disks.of.len())?;
+        let mut wire = place.wire(&disks, &self.config);
+        let mut inner = self.assemble(seed, hosts, threads, disks);
+        let starts = wire.begin(&inner);
+        inner.wire = Some(wire);
+        let cluster = Cluster::new(inner);
+        cluster.start_all().await;
+        for (host, start) in starts {
+            host.run(start).await;
+        }
         Ok(cluster)
     }
 
@@ -263,7 +297,7 @@ impl<I: Interface> Builder<I> {
             let disk = |peer| simulated_disk(seed, peer, sync_ms.clone());
             let disks = Disks::in_memory(self.peers.unwrap_or(PEERS), disk);
             let builder = Builder { latency_ms: self.latency_ms.clone().or(Some(1..=3)), ..self };
-            let cluster = builder.assemble(seed, vec![HostHandle::start()], Vec::new(), disks);
+            let cluster = Cluster::new(builder.assemble(seed, vec![HostHandle::start()], Vec::new(), disks));
             cluster.start_all().await;
             let value = script(cluster.clone()).await;
             match cluster.shutdown().await {
@@ -279,7 +313,7 @@ impl<I: Interface> Builder<I> {
         hosts: Vec<HostHandle>,
         threads: Vec<runtime::Thread>,
         disks: Disks,
-    ) -> Cluster<I> {
+    ) -> Inner {
         let hub = Hub::new();
         for observer in self.observers {
             hub.attach_boxed(observer);
@@ -307,8 +341,22 @@ impl<I: Interface> Builder<I> {
                 place.seat.note(|| Event::Warned { what, why: Why::Recovery });
             }
         }
-        let limits = limits(&config);
-        let inner = Arc::new(Inner { config, hub, network, places, failures, threads: Mutex::new(threads) });
+        Inner {
+            config,
+            hub,
+            network,
+            places,
+            failures,
+            threads: Mutex::new(threads),
+            #[cfg(feature = "capnp")]
+            wire: None,
+        }
+    }
+}
+
+impl<I: Interface> Cluster<I> {
+    fn new(inner: Inner) -> Cluster<I> {
+        let (limits, inner) = (limits(&inner.config), Arc::new(inner));
         let client = Client::new(inner.clone() as Arc<dyn Endpoint>, limits);
         Cluster { inner, client }
     }

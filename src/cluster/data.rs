@@ -110,6 +110,35 @@ impl Disks {
         }
     }
 
+    /// In the data folder of one peer, or in those of several: of a cluster that begins with these. Blocks.
+    #[cfg(feature = "capnp")]
+    pub fn of_some(
+        dir: &Path,
+        here: &[PeerId],
+        cluster: Option<String>,
+        first_membership: Membership,
+    ) -> Result<Disks, ClusterError> {
+        let path = |peer: PeerId| match here {
+            [_] => dir.to_path_buf(),
+            _ => dir.join(format!("peer-{peer}")),
+        };
+        // A folder that is there knows the name.
+        let known = here.iter().find_map(|&peer| FolderDisk::peek(&path(peer)).transpose()).transpose()?;
+        let cluster = cluster.or(known.map(|(cluster, _, _)| cluster));
+        let cluster = cluster.unwrap_or_else(|| named_after(&first_membership));
+        let mut disks = Disks { cluster, first_membership, of: Vec::new(), warnings: Vec::new() };
+        for &peer in here {
+            let options = FolderOptions::new(&disks.cluster, peer, disks.first_membership.clone());
+            let path = path(peer);
+            let disk = FolderDisk::open(&path, options.clone())?;
+            disks.first_membership = disk.first_membership().clone();
+            disks.warnings.extend(disk.warnings().iter().map(|warning| (peer, warning.clone())));
+            let folder = Folder { path, options, open: Arc::new(Mutex::new(Some(disk))) };
+            disks.of.push((peer, PeerDisk::Folder(folder)));
+        }
+        Ok(disks)
+    }
+
     /// In folders: those that are there, or new ones for so many peers. Blocks.
     pub fn in_folders(dir: &Path, asked: Option<usize>) -> Result<Disks, ClusterError> {
         RealFiles.create_dir(dir).map_err(|cause| failed("make", dir, cause))?;
@@ -165,6 +194,13 @@ impl Disks {
         self.of.push((peer, PeerDisk::Folder(folder)));
         Ok(())
     }
+}
+
+/// The name of a cluster that nobody gave one: its first peers and where they listen.
+#[cfg(feature = "capnp")]
+pub(super) fn named_after(members: &Membership) -> String {
+    let members: Vec<_> = members.addresses().map(|(peer, address)| format!("{peer}={address}")).collect();
+    members.join(",")
 }
 
 /// Whose folders these are.

@@ -38,6 +38,12 @@ pub enum Outcome {
     },
     /// Not done: the cluster no longer knows the session.
     SessionExpired,
+    /// A command or a question is longer than this many bytes, and was not taken; or the answer to a question is,
+    /// and can't be told.
+    TooLarge {
+        /// How long it may be.
+        max: usize,
+    },
 }
 
 /// One proposal's way home. Dropped unanswered it says [`Outcome::Unknown`].

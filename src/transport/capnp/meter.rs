@@ -1,0 +1,270 @@
+//! What one connection has under way, and when it was last heard of: the figures that its limits are about.
+//!
+//! capnp-rpc itself bounds nothing: it takes what comes, starts every call, and queues every answer. So the
+//! frames are looked at on their way in and out. Each call is answered by exactly one return, and each return is
+//! acknowledged by exactly one finish; their difference is what is under way.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+};
+
+use capnp_rpc::rpc_capnp::message;
+use tokio::{sync::Notify, time::Instant};
+
+/// What may be under way on one connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// The longest frame, in bytes.
+    pub frame_bytes: usize,
+    /// Calls that wait for their answers.
+    pub calls: usize,
+    /// Bytes that wait to be written, before nothing more is read.
+    pub queued_bytes: usize,
+    /// Bytes of answers that were not acknowledged, before the connection ends.
+    pub kept_bytes: usize,
+}
+
+/// The figures of one connection. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Meter(Rc<Figures>);
+
+struct Figures {
+    bounds: Cell<Bounds>,
+    /// Calls that came, and were not answered yet.
+    calls: Cell<usize>,
+    /// Answers that were not acknowledged yet, and how long they are.
+    kept: RefCell<HashMap<u32, usize>>,
+    kept_bytes: Cell<usize>,
+    /// Calls that went out, and were not answered yet.
+    asked: Cell<usize>,
+    /// Since when it has been waited for a word.
+    waiting_since: Cell<Option<Instant>>,
+    queued_bytes: Cell<usize>,
+    heard_at: Cell<Instant>,
+    /// Why it is to end.
+    end: RefCell<Option<String>>,
+    changed: Notify,
+}
+
+impl Meter {
+    pub(super) fn new(bounds: Bounds) -> Meter {
+        Meter(Rc::new(Figures {
+            bounds: Cell::new(bounds),
+            calls: Cell::default(),
+            kept: RefCell::default(),
+            kept_bytes: Cell::default(),
+            asked: Cell::default(),
+            waiting_since: Cell::default(),
+            queued_bytes: Cell::default(),
+            heard_at: Cell::new(Instant::now()),
+            end: RefCell::default(),
+            changed: Notify::new(),
+        }))
+    }
+
+    /// Whether both are of one connection.
+    pub(super) fn is(&self, other: &Meter) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        self.0.bounds.get()
+    }
+
+    /// From now on longer frames are welcome: who is there is known.
+    pub(super) fn set_frame_bytes(&self, frame_bytes: usize) {
+        let bounds = Bounds { frame_bytes, ..self.bounds() };
+        self.0.bounds.set(bounds);
+        self.0.changed.notify_waiters();
+    }
+
+    /// Ends the connection; the first reason counts.
+    pub(super) fn end(&self, why: impl Into<String>) {
+        self.0.end.borrow_mut().get_or_insert_with(|| why.into());
+        self.0.changed.notify_waiters();
+    }
+
+    /// Why it is to end, if it is.
+    pub(super) fn ended(&self) -> Option<String> {
+        self.0.end.borrow().clone()
+    }
+
+    /// Returns when it is to end.
+    pub(super) async fn until_ended(&self) -> String {
+        loop {
+            let changed = self.0.changed.notified();
+            if let Some(why) = self.ended() {
+                return why;
+            }
+            changed.await;
+        }
+    }
+
+    /// Returns when any of it has changed.
+    pub(super) async fn until_changed(&self) {
+        self.0.changed.notified().await;
+    }
+
+    /// Returns when there is room for one more call, and for its answer.
+    pub(super) async fn room(&self) {
+        loop {
+            let changed = self.0.changed.notified();
+            let bounds = self.bounds();
+            if self.0.calls.get() < bounds.calls && self.0.queued_bytes.get() < bounds.queued_bytes {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// A frame came.
+    pub(super) fn came(&self, message: message::Reader<'_>) -> Result<(), String> {
+        self.0.heard_at.set(Instant::now());
+        match message.which() {
+            Ok(message::Call(_) | message::Bootstrap(_)) => self.0.calls.set(self.0.calls.get() + 1),
+            Ok(message::Return(_)) => {
+                let asked = self.0.asked.get().saturating_sub(1);
+                self.0.asked.set(asked);
+                self.0.waiting_since.set((asked > 0).then(Instant::now));
+            }
+            Ok(message::Finish(Ok(finish))) => self.acknowledged(finish.get_question_id()),
+            _ => {}
+        }
+        let bounds = self.bounds();
+        if self.0.kept.borrow().len() > bounds.calls.saturating_mul(16) {
+            return Err("too many answers were not acknowledged".into());
+        }
+        if self.0.kept_bytes.get() > bounds.kept_bytes {
+            return Err("too many bytes of answers were not acknowledged".into());
+        }
+        Ok(())
+    }
+
+    /// A frame of so many bytes is queued to be written.
+    pub(super) fn queued(&self, message: message::Reader<'_>, bytes: usize) {
+        self.0.queued_bytes.set(self.0.queued_bytes.get() + bytes);
+        match message.which() {
+            Ok(message::Return(Ok(answer))) => {
+                self.0.calls.set(self.0.calls.get().saturating_sub(1));
+                self.0.kept.borrow_mut().insert(answer.get_answer_id(), bytes);
+                self.0.kept_bytes.set(self.0.kept_bytes.get() + bytes);
+                self.0.changed.notify_waiters();
+            }
+            Ok(message::Call(_) | message::Bootstrap(_)) => {
+                if self.0.asked.get() == 0 {
+                    self.0.waiting_since.set(Some(Instant::now()));
+                }
+                self.0.asked.set(self.0.asked.get() + 1);
+            }
+            _ => {}
+        }
+    }
+
+    fn acknowledged(&self, answer: u32) {
+        if let Some(bytes) = self.0.kept.borrow_mut().remove(&answer) {
+            self.0.kept_bytes.set(self.0.kept_bytes.get().saturating_sub(bytes));
+        }
+    }
+
+    /// So many bytes were written.
+    pub(super) fn written(&self, bytes: usize) {
+        self.0.queued_bytes.set(self.0.queued_bytes.get().saturating_sub(bytes));
+        self.0.changed.notify_waiters();
+    }
+
+    /// How many bytes wait to be written.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.0.queued_bytes.get()
+    }
+
+    /// Since when nothing was heard, if a call of the other side is not under way.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        (self.0.calls.get() == 0 && self.0.queued_bytes.get() == 0).then(|| self.0.heard_at.get())
+    }
+
+    /// Since when an answer has been waited for in vain, while nothing else came either.
+    pub(super) fn unanswered_since(&self) -> Option<Instant> {
+        self.0.waiting_since.get().map(|since| since.max(self.0.heard_at.get()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use capnp::message::Builder;
+
+    fn meter() -> Meter {
+        Meter::new(Bounds { frame_bytes: 100, calls: 2, queued_bytes: 100, kept_bytes: 1_000 })
+    }
+
+    fn frame(fill: impl FnOnce(message::Builder<'_>), look: impl FnOnce(message::Reader<'_>)) {
+        let mut builder = Builder::new_default();
+        fill(builder.init_root());
+        look(builder.get_root_as_reader().unwrap());
+    }
+
+    fn call(id: u32) -> impl FnOnce(message::Builder<'_>) {
+        move |to| to.init_call().set_question_id(id)
+    }
+
+    fn answer(id: u32) -> impl FnOnce(message::Builder<'_>) {
+        move |to| to.init_return().set_answer_id(id)
+    }
+
+    fn finish(id: u32) -> impl FnOnce(message::Builder<'_>) {
+        move |to| to.init_finish().set_question_id(id)
+    }
+
+    fn has_room(meter: &Meter) -> bool {
+        futures::FutureExt::now_or_never(meter.room()).is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_are_under_way_until_they_are_answered_and_what_waits_until_it_is_written() {
+        let meter = meter();
+        frame(call(1), |frame| meter.came(frame).unwrap());
+        assert!(has_room(&meter) && meter.idle_since().is_none());
+        frame(call(2), |frame| meter.came(frame).unwrap());
+        assert!(!has_room(&meter), "as many as there may be");
+        frame(answer(1), |frame| meter.queued(frame, 10));
+        assert!(has_room(&meter));
+        frame(answer(2), |frame| meter.queued(frame, 90));
+        assert!(!has_room(&meter), "nobody takes the answers");
+        meter.written(100);
+        assert!(has_room(&meter) && meter.idle_since().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_are_kept_until_they_are_acknowledged() {
+        let meter = meter();
+        for id in 0..32 {
+            frame(call(id), |frame| meter.came(frame).unwrap());
+            frame(answer(id), |frame| meter.queued(frame, 1));
+        }
+        frame(call(33), |frame| meter.came(frame).unwrap());
+        frame(answer(33), |frame| meter.queued(frame, 1));
+        frame(call(34), |frame| assert!(meter.came(frame).is_err(), "32 are the most"));
+        for id in 0..34 {
+            frame(finish(id), |frame| drop(meter.came(frame)));
+        }
+        frame(call(35), |frame| meter.came(frame).unwrap());
+        frame(answer(35), |frame| meter.queued(frame, 1_001));
+        frame(call(36), |frame| assert!(meter.came(frame).is_err(), "too many bytes"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_counts_while_something_was_asked() {
+        let meter = meter();
+        assert!(meter.unanswered_since().is_none());
+        frame(call(1), |frame| meter.queued(frame, 1));
+        let asked_at = Instant::now();
+        assert_eq!(meter.unanswered_since(), Some(asked_at));
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        frame(finish(9), |frame| meter.came(frame).unwrap());
+        assert_eq!(meter.unanswered_since(), Some(Instant::now()), "it is not mute");
+        frame(answer(1), |frame| meter.came(frame).unwrap());
+        assert!(meter.unanswered_since().is_none());
+    }
+}
