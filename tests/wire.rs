@@ -14,8 +14,7 @@ use raft_actors::{
 type Peer = Cluster<Kv>;
 
 fn addresses(count: u64) -> Vec<(u64, String)> {
-    let listeners: Vec<_> =
-        (0..count).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let listeners: Vec<_> = (0..count).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     (1..).zip(&listeners).map(|(id, listener)| (id, listener.local_addr().unwrap().to_string())).collect()
 }
 
