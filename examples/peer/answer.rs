@@ -170,7 +170,7 @@ impl From<ClientError> for Failure {
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Failure {
-        Failure::new(Outcome::Unreachable, error.what)
+        Failure::new(Outcome::Unreachable, format!("{} (--at says where to look)", error.what))
     }
 }
 
