@@ -66,7 +66,7 @@ impl Outcome {
             ClientError::Unknown => Outcome::Unknown,
             ClientError::Poisoned { .. } => Outcome::Poisoned,
             ClientError::SessionExpired => Outcome::SessionExpired,
-            ClientError::TooLarge { .. } => Outcome::TooLarge,
+            ClientError::TooLarge { .. } | ClientError::BeyondLimit { .. } => Outcome::TooLarge,
             // What can't be read is as good as refused, on whichever side that is.
             _ => Outcome::Rejected,
         }
@@ -159,6 +159,7 @@ impl From<ClientError> for Failure {
                 failure.with("leader", json!({ "id": leader.0, "address": address }))
             }
             ClientError::Poisoned { index } => failure.with("index", json!(index.0)),
+            ClientError::BeyondLimit { max } => failure.with("bytes_max", json!(max)),
             ClientError::TooLarge { bytes, max } => {
                 failure.with("bytes", json!(bytes)).with("bytes_max", json!(max))
             }
@@ -169,7 +170,7 @@ impl From<ClientError> for Failure {
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Failure {
-        Failure::new(Outcome::Unreachable, error.what)
+        Failure::new(Outcome::Unreachable, format!("{} (--at says where to look)", error.what))
     }
 }
 
