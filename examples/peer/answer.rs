@@ -84,11 +84,13 @@ pub struct Answer {
     note: Option<String>,
     /// Whether what was asked for came about.
     is_done: bool,
+    /// Whether the fields of the answer stand beside it, too.
+    is_open: bool,
 }
 
 impl Answer {
     pub fn new(json: Value) -> Answer {
-        Answer { json, text: None, note: None, is_done: true }
+        Answer { json, text: None, note: None, is_done: true, is_open: false }
     }
 
     pub fn with_text(mut self, text: impl Into<Vec<u8>>) -> Answer {
@@ -98,6 +100,12 @@ impl Answer {
 
     pub fn with_note(mut self, note: impl Into<String>) -> Answer {
         self.note = Some(note.into());
+        self
+    }
+
+    /// Whoever looks for one field need not know where the answer is: `jq .applied` finds it.
+    pub fn open(mut self) -> Answer {
+        self.is_open = true;
         self
     }
 
@@ -260,7 +268,13 @@ pub fn tell(json: bool, result: Result<Answer, Failure>) -> ExitCode {
 fn tell_answer(json: bool, answer: Answer) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if json {
-        writeln!(out, "{}", json!({ "outcome": Outcome::Applied.name(), "answer": answer.json }))?;
+        let mut object = Map::new();
+        if let (true, Value::Object(fields)) = (answer.is_open, &answer.json) {
+            object.clone_from(fields);
+        }
+        object.insert("outcome".into(), json!(Outcome::Applied.name()));
+        object.insert("answer".into(), answer.json);
+        writeln!(out, "{}", Value::Object(object))?;
         return out.flush();
     }
     if let Some(mut text) = answer.text {

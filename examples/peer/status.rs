@@ -44,7 +44,7 @@ pub async fn status(args: &Status) -> Result<Answer, Failure> {
         let peer = remote.addressed();
         let report = remote.operator(peer).status().await?;
         let address = members.iter().find(|(member, _)| *member == peer).map(|(_, at)| at.as_str());
-        return Ok(Answer::new(json_of(&report, address)).with_text(text_of(&report, address)?));
+        return Ok(Answer::new(json_of(&report, address)).with_text(text_of(&report, address)?).open());
     }
     let mut asked = ask_all(&remote);
     let mut reports = BTreeMap::new();

@@ -169,6 +169,8 @@ struct Driver {
     /// When to try elsewhere, unless something is settled before.
     stalled_at: Instant,
     patience: Duration,
+    /// How long the command that was settled last had been waiting.
+    took: Duration,
 }
 
 /// What happened to a driver.
@@ -211,6 +213,7 @@ impl Driver {
             resend: None,
             stalled_at: Instant::now() + patience,
             patience,
+            took: Duration::ZERO,
         }
     }
 
@@ -305,6 +308,8 @@ impl Driver {
             Outcome::Applied(_) | Outcome::Rejected => {
                 let result = self.way.settle(outcome);
                 if let Some(item) = self.items.get_mut(number) {
+                    self.took =
+                        Instant::now().saturating_duration_since(item.deadline - self.way.limits.deadline);
                     item.settled = true;
                     item.answer.take().into_iter().for_each(|answer| drop(answer.send(result.clone())));
                 }
@@ -347,7 +352,9 @@ impl Driver {
             self.items.pop_front();
             self.lowest += 1;
         }
-        self.patience = self.way.limits.patience;
+        // On a slow link answers take long and are none the worse: what is sent again before they can be there makes
+        // them take longer still.
+        self.patience = self.way.limits.patience.max(self.took * 3);
         self.stalled_at = Instant::now() + self.patience;
     }
 

@@ -178,11 +178,6 @@ impl Meter {
         self.0.changed.notify_waiters();
     }
 
-    /// How many bytes wait to be written.
-    pub(super) fn queued_bytes(&self) -> usize {
-        self.0.queued_bytes.get()
-    }
-
     /// Since when nothing was heard, if a call of the other side is not under way.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         (self.0.calls.get() == 0 && self.0.queued_bytes.get() == 0).then(|| self.0.heard_at.get())
