@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{PAUSE, Way, spawn};
+use super::{PAUSE, Repeat, Way, spawn};
 use crate::{
     error::ClientError,
     machine::{Codec, Interface, envelope, session::SessionId},
@@ -62,7 +62,8 @@ impl<I: Interface> Session<I> {
         let open = Bytes::from(open);
         // Opening is idempotent: what is in doubt is done again.
         let last = loop {
-            match way.ask(|way, to, port| way.endpoint.propose(to, open.clone(), port)).await {
+            let send = |way: &Way, to, port| way.endpoint.propose(to, open.clone(), port);
+            match way.ask(Repeat::Freely, send).await {
                 Ok(last) => break u64::decode_le(&last),
                 Err(ClientError::Unknown | ClientError::Busy | ClientError::Lost)
                     if Instant::now() < deadline =>

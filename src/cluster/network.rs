@@ -206,6 +206,7 @@ impl Prepared {
             command_bytes_max: config.command_bytes_max,
             session_window: config.session_window,
             election_timeout: Duration::from_millis(config.election_timeout_ms.end),
+            leader: PeerId(0),
         };
         let plan = CallerPlan {
             deadline: Duration::from_millis(config.deadline_ms),

@@ -183,6 +183,11 @@ impl Meter {
         (self.0.calls.get() == 0 && self.0.queued_bytes.get() == 0).then(|| self.0.heard_at.get())
     }
 
+    /// Since when nothing was said, if neither side waits for an answer.
+    pub(super) fn quiet_since(&self) -> Option<Instant> {
+        self.idle_since().filter(|_| self.0.asked.get() == 0)
+    }
+
     /// Since when an answer has been waited for in vain, while nothing else came either.
     pub(super) fn unanswered_since(&self) -> Option<Instant> {
         self.0.waiting_since.get().map(|since| since.max(self.0.heard_at.get()))
