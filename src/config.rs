@@ -213,7 +213,8 @@ pub struct NetworkConfig {
     pub frame_bytes_max: usize,
     /// The longest frame before that, in bytes. At most 64 KiB, which is the default.
     pub greeting_bytes_max: usize,
-    /// How many connections from clients are open at a time. Default 1,024.
+    /// How many connections from clients are open at a time, each with a file descriptor: leave some hundred of those
+    /// that the system allows to the peer itself. Default 512.
     pub connections_max: usize,
     /// How many connections are open at a time that have not shaken hands yet; beyond it the oldest of them goes.
     /// Default 128.
@@ -255,7 +256,7 @@ impl Default for NetworkConfig {
         NetworkConfig {
             frame_bytes_max: 4 << 20,
             greeting_bytes_max: 64 << 10,
-            connections_max: 1_024,
+            connections_max: 512,
             greetings_max: 128,
             handshake_ms: 5_000,
             half_frame_ms: 30_000,
