@@ -227,11 +227,21 @@ impl<I: Interface> Cluster<I> {
         if leads() && self.inner.peers().len() > 1 {
             // Without success it ends all the same, and the others elect.
             let _ = self.ask_transfer(peer, None).await;
+            self.drain(peer).await;
         }
         if let Some(place) = self.inner.places.get(&peer) {
             place.seat.note(|| Event::PeerStopped { cause: String::new(), why: Why::Stopped });
         }
         self.end(peer, Why::Stopped).await;
+    }
+
+    /// Waits a little until a peer that led has applied what it had taken in: then whoever proposed it knows.
+    async fn drain(&self, peer: PeerId) {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let Some(last) = self.status(peer).map(|status| status.last.index) else { return };
+        let applied =
+            || self.status(peer).is_none_or(|status| status.applied >= last || status.last.index < last);
+        self.wait_until(PATIENCE, applied).await;
     }
 
     /// The disk of a peer, if it is in memory: slow it down, make it fail.
@@ -340,6 +350,11 @@ impl<I: Interface> Cluster<I> {
     pub async fn shutdown(self) -> Result<(), ClusterError> {
         for &peer in self.inner.places.keys() {
             self.end(peer, Why::Stopped).await;
+        }
+        // What was answered has a moment to leave.
+        #[cfg(feature = "capnp")]
+        if self.inner.wire.is_some() {
+            sleep(Duration::from_millis(50)).await;
         }
         let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let is_live = !threads.is_empty();

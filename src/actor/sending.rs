@@ -10,12 +10,18 @@
 //! everything that followed, or nothing any more because it was started again. A transfer begins in
 //! the same way, and so goes on where it was before a leader or a follower fell.
 
+use std::collections::VecDeque;
+
 use crate::{config::Config, raft::SnapshotMeta};
 
 /// For how many heartbeats an answer is waited for at first, and at most: a follower that is back
 /// after an hour is not to wait for another one, and a link may just be slow.
 const PATIENCE_BEATS: u32 = 4;
 const PATIENCE_BEATS_MAX: u32 = 16;
+
+/// For how many at most on a link where answers are known to take long: what is sent again before they can be there
+/// makes them take longer still.
+const SLOW_BEATS_MAX: u32 = 256;
 
 /// A piece that is to be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +51,9 @@ pub struct Sending {
     /// For how many heartbeats nothing was heard, and after how many a piece is sent again.
     beats: u32,
     patience_beats: u32,
+    /// How many heartbeats there were, and where the pieces under way end, with the heartbeat after which each left.
+    clock: u32,
+    under_way: VecDeque<(u64, u32)>,
     /// Whether it has got on since this was last asked.
     advanced: bool,
 }
@@ -62,6 +71,8 @@ impl Sending {
             asking: Some(true),
             beats: 0,
             patience_beats: PATIENCE_BEATS,
+            clock: 0,
+            under_way: VecDeque::new(),
             advanced: false,
         }
     }
@@ -82,6 +93,10 @@ impl Sending {
         self.number += 1;
         let piece = Piece { number: self.number, offset: self.next, bytes: bytes as usize };
         self.next += bytes;
+        // One that is sent again left when it left first.
+        if self.under_way.back().is_none_or(|&(end, _)| end < self.next) {
+            self.under_way.push_back((self.next, self.clock));
+        }
         Some(piece)
     }
 
@@ -99,21 +114,36 @@ impl Sending {
         }
         if held > self.held {
             (self.asking, self.advanced) = (None, true);
-            (self.beats, self.patience_beats) = (0, PATIENCE_BEATS);
+            (self.beats, self.patience_beats) = (0, self.patience_for(held));
             // What it holds may be more than was sent: then somebody else had sent it.
             (self.held, self.next) = (held, self.next.max(held));
         } else if held < self.held {
             // It has lost what it had.
             (self.held, self.next, self.asking) = (held, held, Some(true));
+            self.under_way.clear();
         }
+    }
+
+    /// How long to wait from now on, after the answer that says that so much is held.
+    fn patience_for(&mut self, held: u64) -> u32 {
+        let mut left_at = self.clock;
+        while let Some(&(end, beat)) = self.under_way.front()
+            && end <= held
+        {
+            self.under_way.pop_front();
+            left_at = beat;
+        }
+        let took = self.clock.wrapping_sub(left_at);
+        took.saturating_mul(2).saturating_add(PATIENCE_BEATS).min(SLOW_BEATS_MAX)
     }
 
     /// A heartbeat. After some of them without news a piece is sent again, alone.
     pub fn beat(&mut self) {
         self.beats += 1;
+        self.clock = self.clock.wrapping_add(1);
         if self.beats >= self.patience_beats {
             self.beats = 0;
-            self.patience_beats = PATIENCE_BEATS_MAX.min(self.patience_beats * 2);
+            self.patience_beats = PATIENCE_BEATS_MAX.min(self.patience_beats * 2).max(self.patience_beats);
             (self.next, self.asking) = (self.held, Some(true));
         }
     }
@@ -223,6 +253,17 @@ mod tests {
         assert_eq!(silence(&mut sending, 1), [300]);
         let mut gone = (0..1_000).map(|_| silence(&mut sending, 1).len());
         assert!((60..=66).contains(&gone.by_ref().sum::<usize>()), "but not for ever slower");
+    }
+
+    #[test]
+    fn where_answers_take_long_they_are_waited_for() {
+        let mut sending = sending(10_000);
+        sending.next_piece();
+        assert_eq!(silence(&mut sending, PATIENCE_BEATS - 1), [0; 0]);
+        sending.heard(1, 100);
+        assert_eq!(sent(&mut sending), [100, 200, 300]);
+        assert_eq!(silence(&mut sending, 3 * PATIENCE_BEATS - 3), [0; 0], "the last one took three");
+        assert_eq!(silence(&mut sending, 1), [100]);
     }
 
     #[test]

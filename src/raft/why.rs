@@ -87,6 +87,7 @@ whys! {
     Unreachable = "it can't be reached",
     Reached = "it answered",
     BadCredentials = "it did not prove to be who it says it is",
+    NotWelcome = "it is not welcome as it came",
     TooMany = "there are too many of them",
     NotIntroduced = "they have not been introduced",
     NeverSynced = "it was never synced",

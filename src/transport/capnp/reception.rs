@@ -95,8 +95,16 @@ impl wire::bootstrap::Server for Reception {
         match met {
             Ok(welcome) => visit.write_welcome(welcome, reply.init_welcome()),
             Err(refused) => {
-                let kind = if refused == Refused::TooMany { Why::TooMany } else { Why::BadCredentials };
-                visit.house.turn_away("refused", visit.from, &refused.to_string(), kind);
+                let why = match refused {
+                    // It comes again in a moment, and is welcome then.
+                    Refused::NotReady => None,
+                    Refused::TooMany => Some(Why::TooMany),
+                    Refused::Certificate => Some(Why::BadCredentials),
+                    _ => Some(Why::NotWelcome),
+                };
+                if let Some(why) = why {
+                    visit.house.turn_away("refused", visit.from, &refused.to_string(), why);
+                }
                 write_refused(&refused, reply.init_refused());
             }
         }

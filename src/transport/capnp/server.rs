@@ -147,7 +147,7 @@ async fn converse(
     drop(waiting);
     if visit.guest().is_none() {
         let why = meter.ended().unwrap_or_else(|| "it did not shake hands".into());
-        house.turn_away("handshake", from, &why, Why::BadCredentials);
+        house.turn_away("handshake", from, &why, Why::NotWelcome);
     } else if !over {
         let idle = Duration::from_millis(limits.idle_ms);
         tokio::select! {
