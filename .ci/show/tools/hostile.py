@@ -11,6 +11,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -20,15 +21,14 @@ import time
 import traceback
 
 import wire
-from peers import Cluster, Peer
-from wire import (ADMIN, CLIENT, RAFT, SENDER_HOSTED, SENDER_PROMISE, Bytes, Cap, Closed, Line, Raw, Struct, Structs,
-                  Text, call, client, command, connect, descriptor, finish, is_closed, kv_get, kv_set, outcome, promised,
+from peers import Cluster
+from wire import (ADMIN, CLIENT, RAFT, SENDER_HOSTED, SENDER_PROMISE, Bytes, Cap, Closed, Line, Raw, Struct, call, client, command, connect, descriptor, finish, is_closed, kv_get, kv_set, outcome, promised,
                   propose, query, resolve, u64, until)
 
 QUICK = bool(os.environ.get("QUICK"))
 CONNECTIONS = 50 if QUICK else 200
 # Of latency, in ms: on a machine with two processors that others use, the 99th percentile of a client that nobody
-# disturbs was seen between 4 and 12 ms.
+# disturbs was seen between 2 and 16 ms.
 FLOOR_MS = 25
 # Of memory, in MiB.
 OVER_IDLE, UNREAD = 64, 256
@@ -53,7 +53,7 @@ def say(ok, name, figures):
 
 # Somebody honest.
 
-def honest(at, pipe, settings=()):
+def honest(at, pipe):
     """Sets and gets, one after the other, until told to end; tells of what was between two marks."""
     line, took, lost = None, [], 0
     while True:
@@ -160,12 +160,12 @@ def hold(at, count, greeted, first, drip=None):
     return len(lines), len(waiting), last or PATIENCE + 5
 
 
-def pour(at, count, frames, seconds, reads):
+def pour(at, count, frames, seconds, reads, greeted):
     """Sends the same frames again and again, as fast as they are taken."""
     lines = []
     for _ in range(count):
         try:
-            lines.append(client(at))
+            lines.append(client(at) if greeted else Line(at))
         except (OSError, Closed):
             pass
     if not lines:
@@ -218,6 +218,12 @@ def long_answers(line):
                     for number in range(100, 4_196))
 
 
+def long_questions(line):
+    """Nobody can make sense of them."""
+    return b"".join(call(number, line.client, CLIENT, wire.QUERY, query(b"\xff" + bytes(MIB), local=True))
+                    for number in range(100, 116))
+
+
 def long_proposals(line):
     # As many keys as make 32 MiB: what is kept is theirs, and not what is judged here.
     return b"".join(call(number, line.client, CLIENT, wire.PROPOSE,
@@ -260,17 +266,24 @@ def open_and_close(at, count):
 class Target:
     """A peer that is attacked, and what is known of it before."""
 
-    def __init__(self, cluster, peer):
-        self.cluster, self.peer = cluster, peer
-        self.leader = cluster.leader()
-        self.honest = Honest(self.leader.at)
-        self.settle()
+    def __init__(self, cluster, leads):
+        self.cluster, self.leads = cluster, leads
+        self.choose()
+        self.idle = self.rss
 
-    def settle(self):
-        """Forgets what an attack left: what it is judged by begins anew."""
-        self.terms = self.cluster.terms()
-        self.honest.mark()
-        self.before = self.watch(1 if QUICK else 4)
+    def choose(self):
+        """Whoever leads now, or does not: that is the one that is attacked."""
+        for _ in range(5):
+            self.leader = self.cluster.leader()
+            others = [peer for peer in self.cluster.peers if peer is not self.leader]
+            self.peer = self.leader if self.leads else others[0]
+            self.honest = Honest(self.leader.at)
+            self.terms = self.cluster.terms()
+            self.before = self.watch(1 if QUICK else 4)
+            if self.before[2] == 0 and self.cluster.terms() == self.terms:
+                break
+            # Another one was elected meanwhile.
+            self.honest.end()
         self.descriptors, self.rss = self.peer.descriptors(), self.peer.rss()
 
     def watch(self, seconds):
@@ -305,13 +318,8 @@ class Target:
         if terms != self.terms and None not in terms:
             # A new leader is one that the honest client has to find.
             self.honest.end()
-            self.leader = self.cluster.leader()
-            self.honest = Honest(self.leader.at)
-        self.terms = terms
-        # An attack that is over may have left work behind.
-        until(lambda: peer.descriptors() <= self.descriptors + 2, 5)
-        time.sleep(0.2)
-        self.rss = peer.rss()
+            self.choose()
+        self.rss = self.peer.rss()
 
     def holding(self, name, greeted, first, drip=None, count=CONNECTIONS):
         """Connections that do nothing: they cost little, and are closed in time."""
@@ -324,10 +332,10 @@ class Target:
         notes = f"{opened - left} of {opened} closed within {last:.0f} s" if fine else result
         self.judge(name, OVER_IDLE, during, notes, holds=fine and left == 0 and last <= PATIENCE)
 
-    def pouring(self, name, frames, memory=UNREAD, count=CONNECTIONS, reads=False, latency=True):
+    def pouring(self, name, frames, memory=UNREAD, count=CONNECTIONS, reads=False, latency=True, greeted=True):
         """Connections that never stop: they cost a bounded sum, and the others go on."""
         self.peer.forget_peak()
-        attack = Attack(pour, self.peer.at, count, frames, 3 if QUICK else 8, reads)
+        attack = Attack(pour, self.peer.at, count, frames, 3 if QUICK else 8, reads, greeted)
         time.sleep(0.8)
         during = self.watch(1.8 if QUICK else 6)
         fine, result = attack.result(40)
@@ -355,22 +363,28 @@ def half_of(size):
 
 def quiet(target):
     """Whoever holds on to connections."""
-    ping = call(1, wire.imported(1), CLIENT, wire.PING, Struct(u64(0)))
-    target.holding("mute", False, b"")
-    target.holding("half a header", False, b"\0\0\0")
-    target.holding("64 MiB announced, 24 bytes sent", False, half_of(64 * MIB))
-    target.holding("4 MiB announced before the handshake", False, half_of(4 * MIB))
-    target.holding("1 byte/s before the handshake", False, b"\0", wire.bootstrap(0)[1:])
-    target.holding("4 MiB announced after the handshake", True, half_of(4 * MIB))
-    if not QUICK:
-        target.holding("mute after the handshake", True, b"")
-        target.holding("1 byte/s after the handshake", True, b"\0", bytes(3) + half_of(64 << 10)[4:] + bytes(200))
     forever = call(50, wire.imported(1), CLIENT, wire.PING, Struct(u64(0)), to_yourself=True)
-    target.holding("a call whose results stay, then mute", True, forever, count=4)
     canceled = b"".join(call(number, wire.imported(1), CLIENT, wire.QUERY, query(b"\0\1a")) + finish(number)
                         for number in range(100, 110))
-    target.holding("calls that are cancelled, then mute", True, canceled, count=4)
-    del ping
+    rows = [("mute", False, b"", None), ("half a header", False, b"\0\0\0", None),
+            ("64 MiB announced, 24 bytes sent", False, half_of(64 * MIB), None),
+            ("4 MiB announced before the handshake", False, half_of(4 * MIB), None),
+            ("1 byte/s before the handshake", False, b"\0", wire.bootstrap(0)[1:]),
+            ("4 MiB announced after the handshake", True, half_of(4 * MIB), None),
+            ("mute after the handshake", True, b"", None),
+            ("1 byte/s after the handshake", True, b"\0", bytes(3) + half_of(64 << 10)[4:] + bytes(200)),
+            ("a call whose results stay, then mute", True, forever, None),
+            ("calls that are cancelled, then mute", True, canceled, None)]
+    if QUICK:
+        # All at once, a few of each.
+        attacks = [(row[0], Attack(hold, target.peer.at, CONNECTIONS // 10, *row[1:])) for row in rows]
+        during = target.watch(2)
+        for name, attack in attacks:
+            fine, result = attack.result(PATIENCE + 25)
+            say(fine and result[1] == 0, name, f"{result[0] - result[1]} of {result[0]} closed within {result[2]:.0f} s" if fine else result)
+        return target.judge("all of these at once", OVER_IDLE, during)
+    for row in rows:
+        target.holding(*row)
 
 
 def garbage(at):
@@ -394,7 +408,6 @@ def garbage(at):
     rows += [(f"wild parameters {word:x}", True, call(9, wire.imported(1), CLIENT, wire.PROPOSE, Struct(u64(0), [Raw(word)])))
              for word in wild]
     rows += [("a truncated frame", True, call(9, wire.imported(1), CLIENT, wire.PING, Struct(u64(0)))[:20])]
-    limits = []
     for name, greeted, data in rows:
         with client(at) if greeted else Line(at) as line:
             line.send(data)
@@ -403,8 +416,6 @@ def garbage(at):
             # Parameters that make no sense are an answer's exception, and no harm.
             try:
                 came = line.read()
-                if "oversize" in name and came.error:
-                    limits.append(came.error)
                 if came.is_answer and came.error:
                     continue
             except (Closed, TimeoutError):
@@ -419,8 +430,20 @@ def garbage(at):
             for _ in range(chance.randrange(1, 12)):
                 data[chance.randrange(8, len(data))] ^= 1 << chance.randrange(8)
             line.send(bytes(data))
-    named = len(limits) == 2 and all("are the limit" in limit for limit in limits)
-    return not left and named, f"{len(rows)} kinds, 200 with bits turned over; limit named: {named}; not closed: {left}"
+    return not left, f"{len(rows)} kinds, 200 with bits turned over; not closed: {left}"
+
+
+def limit_named(at):
+    """Whoever sends too long a frame is told so, or it would try again for ever."""
+    told = []
+    for line, size in ((Line(at), (64 << 10) + 8), (client(at), 4 * MIB + 8)):
+        with line:
+            line.send(half_of(size))
+            try:
+                told.append(line.read().error or "")
+            except Closed as closed:
+                told.append(f"closed: {closed}")
+    return all("limit" in text for text in told), f"told: {told}"
 
 
 def chain_of_promises(at, length):
@@ -437,12 +460,7 @@ def chain_of_promises(at, length):
     return True, f"{length} promises"
 
 
-def connections_of(at):
-    with client(at) as line:
-        return line.ask(line.admin, ADMIN, wire.STATUS, Struct(u64(0))).content.pointer(0)
-
-
-def promise_of_itself(at, count, waiting_calls):
+def promise_of_itself(at, count):
     """A promise that turns out to be itself is never dropped, and neither is what belongs to its connection."""
     for _ in range(count):
         with client(at) as line:
@@ -510,14 +528,49 @@ def long_frames_held(at):
     return all(what == "applied" for what, _ in told), "; ".join(f"500 kB: {what} after {took:.1f} s" for what, took in told)
 
 
+def newcomers(at):
+    """Somebody who knocks and knocks, against somebody who wants to come in."""
+    pids = []
+    for _ in range(2):
+        pid = os.fork()
+        if pid == 0:
+            knocking = []
+            while True:
+                try:
+                    knocking.append(socket.create_connection(at, timeout=1))
+                except OSError:
+                    time.sleep(0.01)
+                if len(knocking) > CONNECTIONS:
+                    knocking.pop(0).close()
+        pids.append(pid)
+    os.nice(-15) if os.geteuid() == 0 else None
+    took, shut_out, end = [], 0, time.monotonic() + (1 if QUICK else 6)
+    while time.monotonic() < end:
+        began = time.monotonic()
+        try:
+            with client(at, timeout=6) as line:
+                line.ping()
+        except (OSError, Closed, AttributeError):
+            shut_out += 1
+        took.append(time.monotonic() - began)
+    for pid in pids:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+    took.sort()
+    return shut_out * 20 <= len(took), f"{shut_out} of {len(took)} newcomers shut out, p99 {took[len(took) * 99 // 100] * 1000:.0f} ms"
+
+
 def honest_and_long(at):
     """Somebody honest who reads a lot, and cancels a lot, is not turned away."""
     with client(at) as line:
         line.ask(line.client, CLIENT, wire.PROPOSE, propose([command(kv_set(b"long", bytes(MIB)))]))
         for _ in range(100):
             line.ask(line.client, CLIENT, wire.QUERY, query(kv_get(b"long"), local=True))
-        for _ in range(20_000):
-            line.ask(line.client, CLIENT, wire.PING, Struct(u64(0)))
+        for _ in range(200):
+            numbers = [line.new_question() for _ in range(100)]
+            line.send(*[call(number, line.client, CLIENT, wire.PING, Struct(u64(0))) for number in numbers])
+            for number in numbers:
+                line.wait(number)
         for _ in range(2_000):
             number = line.new_question()
             line.send(call(number, line.client, CLIENT, wire.QUERY, query(kv_get(b"honest"))), finish(number))
@@ -530,15 +583,20 @@ def busy(target):
     with client(target.leader.at) as line:
         line.ask(line.client, CLIENT, wire.PROPOSE, propose([command(kv_set(b"long", bytes(MIB)))]))
     target.pouring("pings, no answer read", pings)
-    target.pouring("pings, answers read", pings, reads=True)
-    target.pouring("queries, answers read, never finished", queries, reads=True)
-    target.pouring("proposals, no answer read", proposals)
     target.pouring("answers of 1 MiB, none read", long_answers)
-    target.pouring("proposals of 1 MiB, 50 connections", long_proposals, memory=768, count=50, reads=True, latency=False)
-    target.pouring("100,000 bootstraps", bootstraps, count=4, reads=True)
-    target.pouring("10,000 handshakes on one connection", handshakes, count=1, reads=True)
-    target.pouring("100,000 sessions", sessions, count=20, reads=True)
+    if not QUICK:
+        target.pouring("pings, answers read", pings, reads=True)
+        target.pouring("queries, answers read, never finished", queries, reads=True)
+        target.pouring("proposals, no answer read", proposals)
+        # Most of them are `Busy`; what is not is in the log and in the machine for a while.
+        target.pouring("proposals of 1 MiB, 50 connections", long_proposals, memory=768, count=50, reads=True, latency=False)
+        target.pouring("questions of 1 MiB, to this peer alone", long_questions, reads=True)
+        target.pouring("100,000 bootstraps", bootstraps, count=4, reads=True)
+        target.pouring("bootstraps before the handshake, none read", bootstraps, memory=OVER_IDLE, greeted=False)
+        target.pouring("10,000 handshakes on one connection", handshakes, count=1, reads=True)
+        target.pouring("100,000 sessions", sessions, count=20, reads=True)
     target.pouring("messages that nobody implements", joins)
+    target.pouring("the same before the handshake", joins, memory=OVER_IDLE, greeted=False)
     target.pouring("500,000 capabilities in a frame", table_of_caps, count=2, memory=64)
     target.doing("connections opened and closed", open_and_close_all, target.peer.at, 200 if QUICK else 1000)
 
@@ -552,15 +610,21 @@ def sly(target):
     """Whoever knows RPC better than it knows itself."""
     at = target.peer.at
     target.doing("garbage", garbage, at, seconds=120)
-    target.doing("promises that turn out to be others", chain_of_promises, at, 50_000)
+    target.doing("a frame over the limit is told so", limit_named, at)
     before = target.cluster.status(target.peer)["connections"]
-    target.doing("promises that turn out to be themselves", promise_of_itself, at, 30, 1)
+    target.doing("promises that turn out to be themselves", promise_of_itself, at, 30)
     gone = until(lambda: target.cluster.status(target.peer)["connections"] <= before, 5, 0.3)
     after = target.cluster.status(target.peer)["connections"]
     say(gone is not None, "  and their connections are gone", f"connections {before} -> {after}")
+    target.doing("whoever knocks and does not come in", newcomers, at, latency=False)
     target.doing("watchers that never answer", watches, at)
     target.doing("long frames that go on and on", long_frames_held, at)
     target.doing("an honest client of much", honest_and_long, at)
+
+
+def fatal(target):
+    """What ended the whole process once."""
+    target.doing("promises that turn out to be others", chain_of_promises, target.peer.at, 50_000)
 
 
 # Those who say that they are peers.
@@ -647,7 +711,8 @@ def full_of_descriptors(program, folder):
     """As many clients as a process may have files, by the limit that most shells give: it still writes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
-    cluster = Cluster(program, folder, options=OPTIONS)
+    # With the defaults: idle clients have to stay for as long as this takes.
+    cluster = Cluster(program, folder)
     with cluster:
         try:
             cluster.start()
@@ -676,7 +741,7 @@ def full_of_descriptors(program, folder):
             line.close()
         time.sleep(0.5)
         up = leader.is_up()
-        why = "" if up else "; it ended: " + next((line for line in leader.said().splitlines()[::-1] if "cause" in line), "")[:160]
+        why = f"; {answers[-1]}" if up else "; it ended: " + next((line for line in leader.said().splitlines()[::-1] if "cause" in line), "")[:160]
         say(up and answers.count("applied") == 80, "1,020 clients and 1,024 descriptors",
             f"{len(lines)} let in, {answers.count('applied')} of 80 MiB written{why}")
 
@@ -711,7 +776,7 @@ def implausible(program, folder):
         time.sleep(0.5)
         garbage = b"not a snapshot"
         crc = crc32c(garbage)
-        for target in (follower, leader):
+        for target in (follower,) if QUICK else (follower, leader):
             before = cluster.status(target)
             term, last, commit = before["term"], before["last"], before["commit"]
             top = (1 << 64) - 1
@@ -766,6 +831,16 @@ def implausible(program, folder):
                 say(not moved and (not counts or counted > 0), f"{at}: {what}", figures)
                 if now is None:
                     return
+        lines = []
+        for _ in range(200):
+            line = Line(leader.at)
+            if line.greet(wire.peer_hello(name, wire.introduction(3, first, 4711), leader.number)) is None:
+                lines.append(line)
+        time.sleep(0.5)
+        left = sum(not is_closed(line.socket) for line in lines)
+        say(left <= 16, "one peer's connections are few", f"{left} of 200 are open")
+        for line in lines:
+            line.close()
         # What was refused must not come back from the disk either.
         for peer in (follower, leader):
             peer.stop()
@@ -774,7 +849,7 @@ def implausible(program, folder):
         status = [cluster.status(peer) for peer in (follower, leader)]
         said = [(told and (told["applied"], told["snapshot"])) for told in status]
         up = follower.is_up() and leader.is_up() and now is not None
-        why = "" if up else " ".join(line for peer in (follower, leader) for line in peer.said().splitlines() if "cause" in line or "restored" in line)[-200:]
+        why = f"; {answers[-1]}" if up else " ".join(line for peer in (follower, leader) for line in peer.said().splitlines() if "cause" in line or "restored" in line)[-200:]
         say(up and all(told and told["applied"] < 10_000 for told in status), "both come back as they were",
             f"applied and snapshot {said}{why}")
 
@@ -899,14 +974,12 @@ def storming(program, folder):
     """What a peer bears, whether it leads or not."""
     began_with = 0
     for role in ("leader",) if QUICK else ("leader", "follower"):
-        for kinds in (quiet, busy, sly):
+        for kinds in (quiet, busy, sly, fatal):
             # Each kind with a cluster of its own: a peer that fell takes no other check with it.
             began_with += 1
             with Cluster(program, os.path.join(folder, f"storm-{began_with}"), options=OPTIONS) as cluster:
                 cluster.start()
-                leader = cluster.leader()
-                peer = leader if role == "leader" else next(peer for peer in cluster.peers if peer is not leader)
-                target = Target(cluster, peer)
+                target = Target(cluster, role == "leader")
                 p99, rounds, lost = target.before
                 print(f"-- the {role}, which holds {target.rss:.0f} MiB; an honest client's p99 is {p99:.1f} ms", flush=True)
                 try:
@@ -915,13 +988,17 @@ def storming(program, folder):
                     pass
                 finally:
                     target.honest.end()
-                if kinds is sly and peer.is_up():
-                    strangers(cluster, peer)
-                    two_hellos(cluster, peer)
+                if target.peer.is_up():
+                    print(f"-- in the end it holds {target.peer.rss():.0f} MiB", flush=True)
+                if kinds is sly and target.peer.is_up():
+                    strangers(cluster, target.peer)
+                    two_hellos(cluster, target.peer)
 
 
 def main():
     global CONFIG
+    # However it ends, the peers end with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     program, folder = sys.argv[1:3]
     with_tls = sys.argv[3] if len(sys.argv) > 3 else ""
     os.chdir(folder)
@@ -931,16 +1008,27 @@ def main():
             file.write(SETTINGS)
     only = os.environ.get("ONLY", "storm,descriptors,contact,implausible,tls").split(",")
     parts = {"storm": storming, "descriptors": full_of_descriptors, "contact": first_contact, "implausible": implausible}
-    for name, part in parts.items():
-        if name in only:
-            print(f"-- {name}", flush=True)
-            part(program, os.path.join(folder, name))
-    if "tls" in only:
-        if with_tls and shutil.which("openssl"):
-            print("-- tls", flush=True)
-            tls(with_tls, os.path.join(folder, "tls"))
-        else:
-            print("-- tls: SKIPPED: PEER_TLS names no program that is built with `--features tls`, or there is no openssl")
+    if with_tls and shutil.which("openssl"):
+        parts["tls"] = tls
+    elif "tls" in only:
+        print("-- tls: SKIPPED: PEER_TLS names no program that is built with `--features tls`, or there is no openssl")
+
+    def run(name):
+        print(f"-- {name}", flush=True)
+        parts[name](with_tls if name == "tls" else program, os.path.join(folder, name))
+
+    chosen = [name for name in parts if name in only]
+    if QUICK:
+        # Nothing but the storm is judged by how long it takes: the rest can be done at once.
+        aside = [context.Process(target=lambda name=name: (run(name), sys.exit(len(failed)))) for name in chosen if name != "storm"]
+        for process in aside:
+            process.start()
+        for process in aside:
+            process.join()
+        failed.extend(["aside"] * sum(process.exitcode != 0 for process in aside))
+        chosen = [name for name in chosen if name == "storm"]
+    for name in chosen:
+        run(name)
     print()
     if failed:
         sys.exit(f"{len(failed)} failed")
