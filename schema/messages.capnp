@@ -143,8 +143,8 @@ struct Refusal {
     # Its cluster began with this membership.
     sameId @4 :Void;
     # It has the caller's own id.
-    incarnation @5 :Id128;
-    # Under the caller's id it knows this disk.
+    incarnation @5 :Void;
+    # Under the caller's id it knows another disk. Which one it does not tell.
     sessionLimits @6 :SessionLimits;
     # It has these.
     stranger @7 :Void;

@@ -107,6 +107,11 @@ impl Gauges {
         self.syncing.load(Relaxed)
     }
 
+    /// Who leads, as far as the role last knew.
+    pub fn leader(&self) -> Option<PeerId> {
+        Some(PeerId(self.leader.load(Relaxed))).filter(|&leader| leader != PeerId(0))
+    }
+
     /// The term, once it is durable.
     pub fn term(&self) -> Term {
         Term(self.term.load(Relaxed))

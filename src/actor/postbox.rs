@@ -50,7 +50,8 @@ impl Handler<Chunk> for Peer {
 
     /// A piece of an old leader is answered with our term; a snapshot that brings nothing new, or
     /// that is whole, goes to the role. Whoever recovers, or whose disk has not heard of the leader's
-    /// term yet, says nothing: the leader's heartbeats bring the term, and the piece once more.
+    /// term yet, or who has not heard of that leader, says nothing: the leader's heartbeats bring the term, and the
+    /// piece once more. Of anybody else nothing is stored: what is whole is in force.
     fn handle(&mut self, Chunk(rpc): Chunk, ctx: &mut Context<Self>) {
         let (parts, Some(snapshots)) = (self.parts().clone(), self.snapshots().cloned()) else { return };
         let term = parts.gauges.term();
@@ -58,7 +59,7 @@ impl Handler<Chunk> for Peer {
         if rpc.term < term || end > rpc.meta.bytes {
             return self.answer_chunk(rpc.reply, term, Taken::Failed);
         }
-        if rpc.term > term || self.role.is_none() {
+        if rpc.term > term || self.role.is_none() || parts.gauges.leader() != Some(rpc.leader) {
             return;
         }
         if rpc.meta.at.index <= parts.gauges.commit() {

@@ -39,6 +39,7 @@ mod frame;
 mod handshake;
 mod house;
 mod line;
+mod manners;
 mod meter;
 mod operator;
 mod pace;

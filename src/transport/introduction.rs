@@ -84,7 +84,7 @@ pub enum Objection {
     SameId,
     /// Another disk is known under its id: it has forgotten what it promised.
     Incarnation {
-        /// The one that is known.
+        /// The one that is known; 0 if whoever knows it does not tell.
         known: Incarnation,
         /// The one it came with.
         theirs: Incarnation,
@@ -123,7 +123,7 @@ impl fmt::Display for Objection {
         match self {
             Objection::Cluster { ours, theirs } => write!(
                 f,
-                "expected the cluster `{ours}`, met `{theirs}`: give each peer the addresses and the data of one cluster"
+                "expected the cluster {ours:?}, met {theirs:?}: give each peer the addresses and the data of one cluster"
             ),
             Objection::Membership { ours, theirs } => write!(
                 f,
@@ -132,6 +132,10 @@ impl fmt::Display for Objection {
             Objection::SameId => {
                 f.write_str("both have the same id: give each peer an id and a data folder of its own")
             }
+            Objection::Incarnation { known: Incarnation(0), theirs } => write!(
+                f,
+                "expected another disk than {theirs}: what the old one had promised is lost; this id stays out until it is removed from the cluster and added again"
+            ),
             Objection::Incarnation { known, theirs } => write!(
                 f,
                 "expected the disk {known}, met {theirs}: what the old one had promised is lost; this id stays out until it is removed from the cluster and added again"

@@ -19,6 +19,9 @@ use tokio::{
 /// How long a holder may be still before somebody else may have what it holds.
 const STILL: Duration = Duration::from_millis(500);
 
+/// How much has to move to count as movement: a drop now and then is none.
+const MOVEMENT_BYTES: usize = 16 << 10;
+
 /// How long is waited for others to finish, before a frame is given up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -41,6 +44,8 @@ pub(super) struct Share {
 struct Holding {
     bytes: Cell<usize>,
     moved_at: Cell<Instant>,
+    /// What moved since then.
+    moved_bytes: Cell<usize>,
     evicted: Notify,
     is_evicted: Cell<bool>,
 }
@@ -60,6 +65,7 @@ impl Budget {
         let holding = Rc::new(Holding {
             bytes: Cell::new(0),
             moved_at: Cell::new(Instant::now()),
+            moved_bytes: Cell::new(0),
             evicted: Notify::new(),
             is_evicted: Cell::new(false),
         });
@@ -97,8 +103,9 @@ impl Share {
             let free = self.purse.free.get();
             if let Some(rest) = free.checked_sub(bytes) {
                 self.purse.free.set(rest);
-                self.holding.bytes.set(self.holding.bytes.get() + bytes);
-                self.holding.moved_at.set(Instant::now());
+                if self.holding.bytes.replace(self.holding.bytes.get() + bytes) == 0 {
+                    self.holding.moved_at.set(Instant::now());
+                }
                 return Ok(());
             }
             self.purse.evict(&self.holding);
@@ -111,9 +118,24 @@ impl Share {
         }
     }
 
-    /// Some of the bytes that it is for have come.
-    pub(super) fn moved(&self) {
-        self.holding.moved_at.set(Instant::now());
+    /// Some of the bytes that it is for have come, or have gone.
+    pub(super) fn moved(&self, bytes: usize) {
+        let moved = self.holding.moved_bytes.get().saturating_add(bytes);
+        let is_movement = moved >= MOVEMENT_BYTES;
+        self.holding.moved_bytes.set(if is_movement { 0 } else { moved });
+        if is_movement {
+            self.holding.moved_at.set(Instant::now());
+        }
+    }
+
+    /// Gives some of it back, or all that there is.
+    pub(super) fn shrink(&self, bytes: usize) {
+        let held = self.holding.bytes.get();
+        let back = bytes.min(held);
+        self.moved(back);
+        self.holding.bytes.set(held - back);
+        self.purse.free.set(self.purse.free.get() + back);
+        self.purse.returned.notify_waiters();
     }
 
     /// Returns when what it holds is needed elsewhere.
@@ -162,7 +184,7 @@ mod tests {
         let keep_moving = async {
             for _ in 0..20 {
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                moving.moved();
+                moving.moved(MOVEMENT_BYTES);
             }
         };
         let (grown, (), ()) = tokio::join!(grow, others, keep_moving);

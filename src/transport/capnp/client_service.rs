@@ -102,6 +102,15 @@ impl ClientService {
         Ok(Waiting { answer, deadline: self.deadline(deadline_ms) })
     }
 
+    /// Waits until there is memory for an answer of so many bytes. `false`: there is none, for others do not take
+    /// theirs.
+    async fn pay(&self, bytes: usize) -> bool {
+        match self.0.meter.purse() {
+            Some(purse) => purse.grow(bytes).await.is_ok(),
+            None => true,
+        }
+    }
+
     fn too_large(&self) -> Outcome {
         Outcome::TooLarge { max: self.command_bytes_max() }
     }
@@ -133,6 +142,14 @@ impl ClientService {
         };
         to.set_applied(applied);
         self.write(outcome, to.init_outcome());
+    }
+}
+
+/// What an outcome takes in an answer.
+fn bytes_of(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Applied(answer) => answer.len() + OUTCOME_BYTES,
+        _ => OUTCOME_BYTES,
     }
 }
 
@@ -201,12 +218,14 @@ impl wire::client::Server for ClientService {
         let asked = self.propose_all(&params);
         drop(params);
         async move {
-            let outcomes = asked?.outcomes().await;
+            let mut outcomes = asked?.outcomes().await;
             let mut room = self.0.house.answer_frame_bytes().saturating_sub(AROUND_BYTES);
+            if !self.pay(outcomes.iter().map(bytes_of).sum::<usize>().min(room)).await {
+                outcomes.iter_mut().for_each(|outcome| *outcome = Outcome::Unknown);
+            }
             let mut to = results.get().init_outcomes(outcomes.len() as u32);
             for (place, outcome) in (0..).zip(outcomes) {
-                let bytes = if let Outcome::Applied(answer) = &outcome { answer.len() } else { 0 };
-                let rest = room.checked_sub(bytes + OUTCOME_BYTES);
+                let rest = room.checked_sub(bytes_of(&outcome));
                 // What was done, and does not fit, can't be told.
                 let outcome = rest.map_or(Outcome::Unknown, |_| outcome);
                 room = rest.unwrap_or(room);
@@ -232,7 +251,8 @@ impl wire::client::Server for ClientService {
             let max = self.0.house.answer_frame_bytes().saturating_sub(AROUND_BYTES);
             let outcome = match outcome {
                 Outcome::Applied(answer) if answer.len() > max => Outcome::TooLarge { max },
-                outcome => outcome,
+                outcome if self.pay(bytes_of(&outcome)).await => outcome,
+                _ => Outcome::Busy,
             };
             self.write(outcome, results.get().init_outcome());
             Ok(())

@@ -130,9 +130,11 @@ async fn fill(from: &mut (impl AsyncRead + Unpin), room: &mut [u8], share: &Shar
     while let Some(rest) = room.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match from.read(rest).await? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => filled += count,
+            count => {
+                filled += count;
+                share.moved(count);
+            }
         }
-        share.moved();
     }
     Ok(())
 }

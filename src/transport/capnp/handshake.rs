@@ -94,7 +94,12 @@ pub(super) fn read_introduction(cluster: &str, from: wire::introduction::Reader<
 }
 
 pub(super) fn write_refused(refused: &Refused, mut to: wire::refusal::Builder<'_>) {
-    to.set_text(refused.to_string());
+    match refused {
+        Refused::Objection(Objection::Incarnation { .. }) => to.set_text(
+            "another disk is known under this id: what the old one had promised is lost, and the id stays out until it is removed from the cluster and added again",
+        ),
+        refused => to.set_text(refused.to_string()),
+    }
     match refused {
         Refused::Protocol(spoken) => to.set_protocol(*spoken),
         Refused::Cluster { met, .. } => to.set_cluster(met.as_str()),
@@ -107,7 +112,7 @@ pub(super) fn write_refused(refused: &Refused, mut to: wire::refusal::Builder<'_
             Objection::Cluster { ours, .. } => to.set_cluster(&**ours),
             Objection::Membership { ours, .. } => to.set_first_membership(*ours),
             Objection::SameId => to.set_same_id(()),
-            Objection::Incarnation { known, .. } => write_id(known.0, to.init_incarnation()),
+            Objection::Incarnation { .. } => to.set_incarnation(()),
             Objection::Stranger { .. } => to.set_stranger(()),
             Objection::Sessions { ours, .. } => {
                 let mut to = to.init_session_limits();
@@ -140,9 +145,8 @@ pub(super) fn read_refused(
         }
         Which::SameId(()) => Objection::SameId,
         Which::Stranger(()) => Objection::Stranger { peer: ours.peer },
-        Which::Incarnation(known) => {
-            Objection::Incarnation { known: Incarnation(read_id(known?)), theirs: ours.incarnation }
-        }
+        // Whoever knew it could come with it.
+        Which::Incarnation(()) => Objection::Incarnation { known: Incarnation(0), theirs: ours.incarnation },
         Which::SessionLimits(limits) => {
             let limits = limits?;
             let theirs =

@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     rc::Rc,
     sync::{
@@ -14,7 +14,11 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{budget::Budget, meter::Bounds, tls::Tls};
+use super::{
+    budget::Budget,
+    meter::{Bounds, Meter},
+    tls::Tls,
+};
 use crate::{
     config::{Config, NetworkConfig},
     observe::Hub,
@@ -53,9 +57,14 @@ pub(super) struct House {
     pub(super) open: Open,
     /// Memory for long frames of clients.
     pub(super) budget: Budget,
+    /// Memory for answers that wait to be sent to clients.
+    pub(super) answers: Budget,
     /// Connections from clients that have shaken hands.
     pub(super) clients: Cell<usize>,
-    pub(super) peers: Cell<usize>,
+    /// Connections from other peers, the oldest first.
+    peers: RefCell<VecDeque<(PeerId, Meter)>>,
+    /// How often a peer spoke in the name of another.
+    pub(super) violations: Cell<u64>,
     pub(super) refused: Cell<u64>,
     refusals: RefCell<BTreeMap<&'static str, Refusals>>,
     /// The faults that operators laid.
@@ -75,9 +84,11 @@ impl House {
     pub(super) fn new(open: Open) -> Rc<House> {
         Rc::new(House {
             budget: Budget::new(open.limits.client_bytes_max),
+            answers: Budget::new(open.limits.client_bytes_max),
             open,
             clients: Cell::default(),
-            peers: Cell::default(),
+            peers: RefCell::default(),
+            violations: Cell::default(),
             refused: Cell::default(),
             refusals: RefCell::default(),
             isolation: RefCell::default(),
@@ -101,15 +112,39 @@ impl House {
         self.open.reached.get(&peer).is_some_and(|reached| reached.load(Relaxed))
     }
 
-    /// What a connection may cost before anybody knows who is there.
-    pub(super) fn bounds(&self) -> Bounds {
+    /// What a connection may cost; next to nothing before it is known who is there.
+    pub(super) fn bounds(&self, is_known: bool) -> Bounds {
         let limits = self.limits();
+        if !is_known {
+            let bytes = limits.greeting_bytes_max;
+            return Bounds { frame_bytes: bytes, calls: GREETING_CALLS, queued_bytes: bytes, kept_bytes: bytes };
+        }
         Bounds {
-            frame_bytes: limits.greeting_bytes_max,
+            frame_bytes: limits.frame_bytes_max,
             calls: limits.calls_max,
             queued_bytes: limits.answer_bytes_max,
             kept_bytes: limits.answer_bytes_max.saturating_mul(8),
         }
+    }
+
+    /// Another peer has come. It needs two connections, and may have some that are lost and do not know it yet.
+    pub(super) fn remember_peer(&self, peer: PeerId, meter: &Meter) {
+        let mut peers = self.peers.borrow_mut();
+        peers.push_back((peer, meter.clone()));
+        if peers.iter().filter(|(other, _)| *other == peer).count() > PEER_CONNECTIONS
+            && let Some((_, oldest)) = peers.iter().find(|(other, _)| *other == peer)
+        {
+            oldest.end("it has newer connections");
+        }
+    }
+
+    pub(super) fn forget_peer(&self, peer: PeerId, meter: &Meter) {
+        self.peers.borrow_mut().retain(|(other, known)| *other != peer || !known.is(meter));
+    }
+
+    /// How many connections there are that have shaken hands.
+    pub(super) fn connections(&self) -> usize {
+        self.clients.get() + self.peers.borrow().len()
     }
 
     /// The longest frame that is sent to a client.
@@ -129,10 +164,22 @@ impl House {
         }
         let count = std::mem::take(&mut known.untold);
         known.told_at = now;
-        let (from, what) = (from.to_string(), what.to_string());
+        let (from, what) = (from.to_string(), harmless(what));
         self.open.local.note(self.me(), || Event::ConnectionRefused { from, what, count, why });
     }
 }
+
+/// What strangers say ends in logs: in one line, and not a long one.
+fn harmless(what: &str) -> String {
+    const CHARS_MAX: usize = 300;
+    what.chars().flat_map(char::escape_debug).take(CHARS_MAX).collect()
+}
+
+/// How many calls a connection may have under way before its handshake.
+const GREETING_CALLS: usize = 8;
+
+/// How many connections another peer may have.
+const PEER_CONNECTIONS: usize = 8;
 
 /// An answer may be so many times as long as a question: a batch of short commands may have long answers.
 const ANSWER_FRAMES: usize = 4;

@@ -6,12 +6,14 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     rc::Rc,
 };
 
 use capnp_rpc::rpc_capnp::message;
 use tokio::{sync::Notify, time::Instant};
+
+use super::budget::Share;
 
 /// What may be under way on one connection.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +34,8 @@ pub(super) struct Meter(Rc<Figures>);
 
 struct Figures {
     bounds: Cell<Bounds>,
-    /// Calls that came, and were not answered yet.
-    calls: Cell<usize>,
+    /// Calls that came, and were not answered yet: nor given up by who asked.
+    calls: RefCell<HashSet<u32>>,
     /// Answers that were not acknowledged yet, and how long they are.
     kept: RefCell<HashMap<u32, usize>>,
     kept_bytes: Cell<usize>,
@@ -43,6 +45,7 @@ struct Figures {
     waiting_since: Cell<Option<Instant>>,
     queued_bytes: Cell<usize>,
     heard_at: Cell<Instant>,
+    purse: RefCell<Option<Rc<Share>>>,
     /// Why it is to end.
     end: RefCell<Option<String>>,
     changed: Notify,
@@ -52,13 +55,14 @@ impl Meter {
     pub(super) fn new(bounds: Bounds) -> Meter {
         Meter(Rc::new(Figures {
             bounds: Cell::new(bounds),
-            calls: Cell::default(),
+            calls: RefCell::default(),
             kept: RefCell::default(),
             kept_bytes: Cell::default(),
             asked: Cell::default(),
             waiting_since: Cell::default(),
             queued_bytes: Cell::default(),
             heard_at: Cell::new(Instant::now()),
+            purse: RefCell::default(),
             end: RefCell::default(),
             changed: Notify::new(),
         }))
@@ -73,9 +77,8 @@ impl Meter {
         self.0.bounds.get()
     }
 
-    /// From now on longer frames are welcome: who is there is known.
-    pub(super) fn set_frame_bytes(&self, frame_bytes: usize) {
-        let bounds = Bounds { frame_bytes, ..self.bounds() };
+    /// From now on more is welcome: who is there is known.
+    pub(super) fn set_bounds(&self, bounds: Bounds) {
         self.0.bounds.set(bounds);
         self.0.changed.notify_waiters();
     }
@@ -112,7 +115,7 @@ impl Meter {
         loop {
             let changed = self.0.changed.notified();
             let bounds = self.bounds();
-            if self.0.calls.get() < bounds.calls && self.0.queued_bytes.get() < bounds.queued_bytes {
+            if self.0.calls.borrow().len() < bounds.calls && self.0.queued_bytes.get() < bounds.queued_bytes {
                 return;
             }
             changed.await;
@@ -123,13 +126,18 @@ impl Meter {
     pub(super) fn came(&self, message: message::Reader<'_>) -> Result<(), String> {
         self.0.heard_at.set(Instant::now());
         match message.which() {
-            Ok(message::Call(_) | message::Bootstrap(_)) => self.0.calls.set(self.0.calls.get() + 1),
+            Ok(message::Call(Ok(call))) => self.begun(call.get_question_id()),
+            Ok(message::Bootstrap(Ok(call))) => self.begun(call.get_question_id()),
             Ok(message::Return(_)) => {
                 let asked = self.0.asked.get().saturating_sub(1);
                 self.0.asked.set(asked);
                 self.0.waiting_since.set((asked > 0).then(Instant::now));
             }
-            Ok(message::Finish(Ok(finish))) => self.acknowledged(finish.get_question_id()),
+            Ok(message::Finish(Ok(finish))) => {
+                // What is given up is not answered any more.
+                self.settled(finish.get_question_id());
+                self.acknowledged(finish.get_question_id());
+            }
             _ => {}
         }
         let bounds = self.bounds();
@@ -147,14 +155,13 @@ impl Meter {
         self.0.queued_bytes.set(self.0.queued_bytes.get() + bytes);
         match message.which() {
             Ok(message::Return(Ok(answer))) => {
-                self.0.calls.set(self.0.calls.get().saturating_sub(1));
+                self.settled(answer.get_answer_id());
                 // A number may be used again once its answer was acknowledged, or needs not be.
                 self.acknowledged(answer.get_answer_id());
                 if !answer.get_no_finish_needed() {
                     self.0.kept.borrow_mut().insert(answer.get_answer_id(), bytes);
                     self.0.kept_bytes.set(self.0.kept_bytes.get() + bytes);
                 }
-                self.0.changed.notify_waiters();
             }
             Ok(message::Call(_) | message::Bootstrap(_)) => {
                 if self.0.asked.get() == 0 {
@@ -166,21 +173,46 @@ impl Meter {
         }
     }
 
+    fn begun(&self, question: u32) {
+        self.0.calls.borrow_mut().insert(question);
+    }
+
+    fn settled(&self, question: u32) {
+        self.0.calls.borrow_mut().remove(&question);
+        self.0.changed.notify_waiters();
+    }
+
     fn acknowledged(&self, answer: u32) {
         if let Some(bytes) = self.0.kept.borrow_mut().remove(&answer) {
             self.0.kept_bytes.set(self.0.kept_bytes.get().saturating_sub(bytes));
         }
     }
 
+    /// Pays for what waits to be written: returned as it is.
+    pub(super) fn set_purse(&self, purse: Share) {
+        *self.0.purse.borrow_mut() = Some(Rc::new(purse));
+    }
+
+    /// What pays for what waits to be written, if anything does.
+    pub(super) fn purse(&self) -> Option<Rc<Share>> {
+        self.0.purse.borrow().clone()
+    }
+
     /// So many bytes were written.
     pub(super) fn written(&self, bytes: usize) {
         self.0.queued_bytes.set(self.0.queued_bytes.get().saturating_sub(bytes));
+        if let Some(purse) = self.purse() {
+            purse.shrink(bytes);
+            if self.idle_since().is_some() {
+                purse.shrink(usize::MAX);
+            }
+        }
         self.0.changed.notify_waiters();
     }
 
     /// Since when nothing was heard, if a call of the other side is not under way.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        (self.0.calls.get() == 0 && self.0.queued_bytes.get() == 0).then(|| self.0.heard_at.get())
+        (self.0.calls.borrow().is_empty() && self.0.queued_bytes.get() == 0).then(|| self.0.heard_at.get())
     }
 
     /// Since when nothing was said, if neither side waits for an answer.

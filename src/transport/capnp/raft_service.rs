@@ -52,9 +52,11 @@ impl RaftService {
         if sender == self.peer {
             return Ok(());
         }
-        let (me, by) = (self.visit.house.me(), self.peer);
+        let house = &self.visit.house;
+        house.violations.set(house.violations.get() + 1);
+        let (me, by) = (house.me(), self.peer);
         let what = format!("a message in the name of peer {sender}");
-        self.visit.house.open.local.note(me, || Event::Violation { by, what, why: Why::BadCredentials });
+        house.open.local.note(me, || Event::Violation { by, what, why: Why::BadCredentials });
         self.visit.meter.end("it spoke in the name of another peer");
         Err(Error::failed("malformed: it speaks in the name of another peer".into()))
     }

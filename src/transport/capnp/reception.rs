@@ -26,7 +26,7 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Guest {
     Client,
-    Peer,
+    Peer(PeerId),
 }
 
 /// One connection to a peer, from its beginning to its end.
@@ -35,6 +35,8 @@ pub(super) struct Visit {
     pub(super) meter: Meter,
     pub(super) from: SocketAddr,
     credentials: Credentials,
+    /// Whether somebody has begun to shake hands.
+    greeting: Cell<bool>,
     guest: Cell<Option<Guest>>,
     /// How many watchers it has.
     pub(super) watchers: Cell<usize>,
@@ -47,7 +49,8 @@ impl Visit {
         credentials: Credentials,
         from: SocketAddr,
     ) -> Rc<Visit> {
-        Rc::new(Visit { house, meter, from, credentials, guest: Cell::default(), watchers: Cell::default() })
+        let (greeting, guest, watchers) = (Cell::default(), Cell::default(), Cell::default());
+        Rc::new(Visit { house, meter, from, credentials, greeting, guest, watchers })
     }
 
     /// Who came, once the handshake is done.
@@ -57,24 +60,20 @@ impl Visit {
 
     fn let_in(&self, guest: Guest) {
         self.guest.set(Some(guest));
-        let count = self.count(guest);
-        count.set(count.get() + 1);
-        self.meter.set_frame_bytes(self.house.limits().frame_bytes_max);
-    }
-
-    fn count(&self, guest: Guest) -> &Cell<usize> {
-        match guest {
-            Guest::Client => &self.house.clients,
-            Guest::Peer => &self.house.peers,
+        let house = &self.house;
+        self.meter.set_bounds(house.bounds(true));
+        if guest == Guest::Client {
+            house.clients.set(house.clients.get() + 1);
+            self.meter.set_purse(house.answers.open());
         }
     }
-}
 
-impl Drop for Visit {
-    fn drop(&mut self) {
-        if let Some(guest) = self.guest.get() {
-            let count = self.count(guest);
-            count.set(count.get().saturating_sub(1));
+    /// The connection is over, whatever still holds on to it.
+    pub(super) fn leave(&self) {
+        match self.guest.take() {
+            Some(Guest::Client) => self.house.clients.set(self.house.clients.get().saturating_sub(1)),
+            Some(Guest::Peer(peer)) => self.house.forget_peer(peer, &self.meter),
+            None => {}
         }
     }
 }
@@ -120,7 +119,8 @@ enum Welcome {
 
 impl Visit {
     async fn meet(&self, hello: wire::hello::Reader<'_>) -> Result<std::result::Result<Welcome, Refused>> {
-        if self.guest.get().is_some() {
+        // One at a time, and only one: also of those that come before the first is answered.
+        if self.greeting.replace(true) {
             return Ok(Err(Refused::Again));
         }
         if hello.get_protocol() != PROTOCOL {
@@ -174,7 +174,8 @@ impl Visit {
         let patience = Duration::from_millis(house.limits().handshake_ms);
         match timeout(patience, judged).await {
             Ok(Ok(Ok(()))) => {
-                self.let_in(Guest::Peer);
+                self.let_in(Guest::Peer(peer));
+                house.remember_peer(peer, &self.meter);
                 Ok(Welcome::Peer(peer))
             }
             Ok(Ok(Err(objection))) => Err(Refused::Objection(objection)),

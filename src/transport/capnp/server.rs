@@ -65,7 +65,7 @@ async fn accept(house: Rc<House>, listener: TcpListener) {
                 continue;
             }
         };
-        let meter = Meter::new(house.bounds());
+        let meter = Meter::new(house.bounds(false));
         let mut waiting = lobby.0.borrow_mut();
         if waiting.len() >= house.limits().greetings_max
             && let Some(oldest) = waiting.pop_front()
@@ -144,6 +144,7 @@ async fn converse(
         _ = &mut system => true,
         () = until_greeted(&visit, deadline) => false,
     };
+    let _leaving = Leaving(visit.clone());
     drop(waiting);
     if visit.guest().is_none() {
         let why = meter.ended().unwrap_or_else(|| "it did not shake hands".into());
@@ -161,6 +162,15 @@ async fn converse(
     // What was asked of the other side fails at once; what is still in the queue has a moment to leave.
     meter.end("the connection is over");
     let _ = timeout(PAUSE, system).await;
+}
+
+/// Leaves the house, however it ends: what a guest was given may live longer.
+struct Leaving(Rc<Visit>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
 }
 
 /// Returns when the handshake is done, or too late.

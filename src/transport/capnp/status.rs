@@ -84,13 +84,13 @@ pub(super) fn write_status(house: &House, mut to: wire::status::Builder<'_>) {
     to.set_settled(status.settled);
     to.set_poisoned(status.poisoned.unwrap_or_default().0);
     to.set_disk_full(status.disk_full);
-    to.set_violations(status.violations);
+    to.set_violations(status.violations + house.violations.get());
     let rules = open.local.faults().rules();
     let mut faults = to.reborrow().init_faults(rules.len() as u32);
     for (place, rule) in (0..).zip(rules) {
         faults.set(place, rule.to_string());
     }
-    to.set_connections((house.clients.get() + house.peers.get()) as u32);
+    to.set_connections(house.connections() as u32);
     to.set_refused(house.refused.get());
     let others: Vec<_> = open.members.iter().filter(|(peer, _)| **peer != open.me).collect();
     let mut peers = to.init_peers(others.len() as u32);

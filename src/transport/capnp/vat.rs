@@ -31,6 +31,7 @@ use tokio::{
 use super::{
     budget::Budget,
     frame::{self, Allowance, Frame},
+    manners,
     meter::Meter,
 };
 
@@ -172,9 +173,16 @@ async fn write_all<S: AsyncWrite>(
             }
             continue;
         }
-        for message in batch {
+        let mut batch = batch.into_iter();
+        while bytes.len() < KEPT_BYTES
+            && let Some(message) = batch.next()
+        {
             serialize::write_message(&mut bytes, &*message).map_err(io::Error::other)?;
         }
+        // What is left goes in front of what has come since.
+        let mut queue = outbox.queue.borrow_mut();
+        batch.rev().for_each(|message| queue.push_front(message));
+        drop(queue);
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             let write = timeout(patience, to.write(rest));
@@ -227,7 +235,10 @@ impl Connection<Side> for Link {
                 io::ErrorKind::InvalidData => Error::failed(error.to_string()),
                 _ => Error::disconnected(error.to_string()),
             });
-            if let Err(error) = &frame {
+            // What is malformed is told before the connection ends; of what is broken nobody can be told.
+            if let Err(error) = &frame
+                && error.kind == capnp::ErrorKind::Disconnected
+            {
                 meter.end(error.extra.clone());
             }
             *inner.source.borrow_mut() = Some(source);
@@ -261,7 +272,10 @@ async fn receive(source: &mut Source, inner: &Inner) -> io::Result<Option<Frame>
     let Some(frame) = frame::read(source, &allowance).await? else { return Ok(None) };
     let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     let root: message::Reader<'_> = frame.message.get_root().map_err(|error| invalid(error.to_string()))?;
+    manners::check(root).map_err(invalid)?;
     meter.came(root).map_err(invalid)?;
+    // Others have a turn, too.
+    tokio::task::consume_budget().await;
     Ok(Some(frame))
 }
 

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::mpsc, task::spawn_local, time::timeout};
+use tokio::{sync::mpsc, task::{AbortHandle, spawn_local}, time::timeout};
 
 use super::{messages_capnp as wire, reception::Visit, status::write_role};
 use crate::{
@@ -55,6 +55,7 @@ impl Observer for Listener {
 pub(super) struct Watching {
     visit: Rc<Visit>,
     over: Arc<AtomicBool>,
+    telling: AbortHandle,
 }
 
 impl wire::watch::Server for Watching {}
@@ -62,6 +63,7 @@ impl wire::watch::Server for Watching {}
 impl Drop for Watching {
     fn drop(&mut self) {
         self.over.store(true, Relaxed);
+        self.telling.abort();
         self.visit.watchers.set(self.visit.watchers.get().saturating_sub(1));
     }
 }
@@ -72,8 +74,8 @@ pub(super) fn watch(visit: &Rc<Visit>, watcher: wire::watcher::Client) -> Watchi
     let (missed, over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
     visit.watchers.set(visit.watchers.get() + 1);
     visit.house.open.hub.attach(Listener { queue, missed: missed.clone(), over: over.clone() });
-    spawn_local(tell(watcher, events, missed, over.clone()));
-    Watching { visit: visit.clone(), over }
+    let telling = spawn_local(tell(watcher, events, missed, over.clone())).abort_handle();
+    Watching { visit: visit.clone(), over, telling }
 }
 
 async fn tell(
