@@ -643,7 +643,7 @@ async def watching(at, strict):
         check("who is slow is told how much it missed", await until(lambda: slow.missed > 0, 20), slow.calls)
         slow.slow = 0
         span = lambda: slow.heard[-1][0] - slow.heard[0][0] + 1
-        exact = await until(lambda: span() == len(slow.heard) + slow.missed, 5)
+        exact = await until(lambda: span() == len(slow.heard) + slow.missed, 15)
         check("exactly so much", exact, (span(), len(slow.heard), slow.missed))
         del reply
 
