@@ -62,10 +62,9 @@ def search(operations, limit=2_000_000):
     a second time fails a second time.
 
     Most of those that may never have been done left no trace: what they wrote is in no answer, and no swap expects
-    it. After one of them
-    no answer that shows the value fits any more, and nothing but the length of the value tells of it. So what
-    overwrites it at once could have had its place without it, and of several such appends the order does not
-    matter: neither is tried.
+    it. After one of them no answer that shows the value fits any more: only an append may come, and tells how long
+    the value was. So what makes it longer than that is not tried, nor what overwrites it at once (it could have had
+    its place without it), nor another order of several of them, nor one of them for another of the same length.
     """
     known = sorted((one for one in operations if one[1] < FOREVER), key=lambda one: one[0])
     # A question without an answer says nothing.
@@ -75,7 +74,15 @@ def search(operations, limit=2_000_000):
     open_ = [one for one, seen in zip(open_, trace) if seen] + [one for one, seen in zip(open_, trace) if not seen]
     traced = sum(trace)
 
-    def candidates(low, placed, gone, last):
+    def alike(at):
+        _, _, kind, args, _ = open_[at]
+        if kind == "delete":
+            return kind
+        return at if at < traced else (kind, len(args[-1]), *args[:-1])
+
+    classes = [alike(at) for at in range(len(open_))]
+
+    def candidates(low, placed, gone, last, state):
         """Indexes of those that may come next. The likely ones come first: the open ones are behind the others."""
         ends, at, found = FOREVER, low, []
         while at < len(known) and known[at][0] <= ends:
@@ -85,16 +92,25 @@ def search(operations, limit=2_000_000):
             at += 1
         found = [at for at in found if known[at][0] <= ends]
         found.sort(key=lambda at: known[at][1])
-        for at, (called, _, kind, _, _) in enumerate(open_):
-            if called <= ends and not gone >> at & 1:
-                if last is None or (kind == "append" and (at < traced or at > last)):
-                    found.append(len(known) + at)
+        appends = [known[at] for at in found if known[at][2] == "append" and isinstance(known[at][4], int)]
+        longest = max((one[4] - len(one[3][0]) for one in appends), default=-1)
+        tried = set()
+        for at, (called, _, kind, args, _) in enumerate(open_):
+            if called > ends or gone >> at & 1 or classes[at] in tried:
+                continue
+            tried.add(classes[at])
+            if last is not None and (kind != "append" or traced <= at < last):
+                continue
+            if last is not None or at >= traced:
+                if len(args[-1]) + (len(state or "") if kind == "append" else 0) > longest:
+                    continue
+            found.append(len(known) + at)
         return iter(found)
 
     seen, furthest = set(), (-1, 0)
-    # Where the known ones are not all placed any more; which beyond it are; which open ones are; the one without
-    # a trace that was placed last, if nothing came after it; the value.
-    path = [((0, 0, 0, None, None), candidates(0, 0, 0, None))]
+    # Where the known ones are not all placed any more; which beyond it are; which open ones are; which one without
+    # a trace was placed last, if no known one came after it; the value.
+    path = [((0, 0, 0, None, None), candidates(0, 0, 0, None, None))]
     while path:
         (low, placed, gone, last, state), choices = path[-1]
         if low == len(known):
@@ -115,14 +131,16 @@ def search(operations, limit=2_000_000):
                 _, value = step(state, kind, args)
                 if value == state:
                     continue
-                node = (low, placed, gone | 1 << at, last if at < traced else at, value)
+                # Only appends have no order among them.
+                mark = last if at < traced else at if kind == "append" else -1
+                node = (low, placed, gone | 1 << at, mark, value)
             if node in seen:
                 continue
             if len(seen) >= limit:
                 raise Undecided
             seen.add(node)
             furthest = max(furthest, (node[0], bin(node[1]).count("1")))
-            path.append((node, candidates(*node[:4])))
+            path.append((node, candidates(*node)))
             break
         else:
             path.pop()
@@ -164,15 +182,15 @@ def self_test():
     for case in range(3000):
         rows, state = [], None
         for n in range(chance.randrange(2, 6)):
-            kind = chance.choice(["get", "set", "delete", "cas", "append"])
+            kind = chance.choice(["get", "set", "delete", "cas", "append", "append", "append"])
             value = lambda: chance.choice([None, "a", "b"])
-            letter = "ababa"[n] if case % 2 else "abcde"[n]  # or each has its own
+            letter = "ababa"[n] if case % 2 else ["a", "bb", "c", "dd", "e"][n]  # or each has its own
             args = {"get": [], "delete": [], "set": [letter], "append": [letter], "cas": [value(), value()]}[kind]
             answer, state = step(state, kind, args)
             if chance.random() < 0.15:
-                answer = chance.choice([None, "a", "ab", 1, 2, True, [None], ["a"]])
+                answer = chance.choice([None, "a", "ab", 1, 2, 3, 4, True, [None], ["a"]])
             middle = 2 * n + 1
-            ends = FOREVER if chance.random() < 0.35 else middle + chance.randrange(1, 6)
+            ends = FOREVER if chance.random() < 0.45 else middle + chance.randrange(1, 6)
             rows.append((middle - chance.randrange(1, 6), ends, kind, args, answer))
         rows = history(*rows)
         verdict = search(rows) is None

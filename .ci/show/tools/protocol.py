@@ -464,7 +464,12 @@ async def sessions(at, _strict):
 async def orders(at, _strict):
     async with Lines() as lines:
         leader, others = await leader_of(lines, at)
-        status = (await soon(leader.admin.status(0))).status
+        # A new leader tells how the others do from its first heartbeat on.
+        for _ in range(20):
+            status = (await soon(leader.admin.status(0))).status
+            if all(view.isFollowed for view in status.peers):
+                break
+            await asyncio.sleep(0.05)
         is_("status: who", (status.peer, status.role, status.leader.id), (leader.id, "leader", leader.id))
         is_("status: cluster", status.cluster, leader.welcome.cluster)
         check("status: the log", status.last.index >= status.commit >= status.applied > 0, status)
