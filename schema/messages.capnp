@@ -232,7 +232,9 @@ struct InSession {
   sequence @1 :UInt64;
   # The command's place in the session: 1, 2, 3 and so on.
   lowestUnanswered @2 :UInt64;
-  # The client has the answers to all commands below this one, and the peers may forget them.
+  # The client has the answers to all commands below this one, and the peers may forget them: at least 1, and at
+  # most the command's own sequence; anything else is `rejected` unseen. A repeat whose answer was forgotten is
+  # `unknown`. A payload that is `rejected` has had its turn: the next sequence is the next.
 }
 
 enum Consistency {
@@ -360,7 +362,7 @@ interface Watcher {
   # What a client has to offer who wants to know what happens.
   events @0 (events :List(Event), missed :UInt64) -> ();
   # What happened since the last call, in order; nothing for five seconds is told, too. So many more were missed
-  # because the watcher was slow to answer. A watcher that does not answer for 30 seconds is not told any more.
+  # because the watcher was slow to answer: somewhere behind those that are told here. A watcher that does not answer for 30 seconds is not told any more.
 }
 
 interface Watch {
@@ -431,7 +433,7 @@ struct PeerView {
   connected @2 :Bool;
   # Whether this peer reaches it.
   isFollowed @3 :Bool;
-  # Whether this peer leads it: only then the rest means something.
+  # Whether this peer leads it, and has told so: a heartbeat after its election. Only then the rest means something.
   match @4 :UInt64;
   # Up to where its log is known to be the leader's.
   lag @5 :UInt64;

@@ -69,6 +69,9 @@ pub(crate) struct Limits {
     pub patience: Duration,
 }
 
+/// Of a deadline, up to this one, the last tenth is for answers and not for tries.
+const LAST_TRY_WITHIN: Duration = Duration::from_secs(1);
+
 /// Whether something may be asked once more when nobody knows whether it was done.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Repeat {
@@ -278,7 +281,8 @@ impl Way {
             let is_news = self.learn(leader.filter(|&leader| leader != to)) && redirects < 3;
             redirects = if is_news { redirects + 1 } else { 0 };
             if !is_news {
-                if Instant::now() + PAUSE >= deadline {
+                // A try that can't be over in time would leave it unknown.
+                if Instant::now() + PAUSE + self.limits.deadline.min(LAST_TRY_WITHIN) / 10 >= deadline {
                     return self.settle(Outcome::NotLeader { leader });
                 }
                 self.leader.store(0, Relaxed);

@@ -228,10 +228,11 @@ pub struct NetworkConfig {
     /// How many calls of one client's connection wait for their answers; what comes beyond it is not read until
     /// one of them is answered. Default 1,024.
     pub calls_max: usize,
-    /// How many bytes of answers wait to be sent to one client before nothing more is read from it. Default 8 MiB.
+    /// How many bytes of answers wait to be sent to one client before nothing more is read from it. A single answer may
+    /// be longer: up to four times `frame_bytes_max`. Default 1 MiB.
     pub answer_bytes_max: usize,
-    /// How many bytes of long frames, longer than `greeting_bytes_max`, are held for all clients at a time. Default
-    /// 32 MiB.
+    /// How many bytes of long frames, longer than `greeting_bytes_max`, are held for all clients at a time; and how many
+    /// of answers that they have not taken yet. Default 32 MiB.
     pub client_bytes_max: usize,
     /// How many watchers of one connection are told what happens. Default 4.
     pub watchers_max: usize,
@@ -262,7 +263,7 @@ impl Default for NetworkConfig {
             half_frame_ms: 30_000,
             idle_ms: 30_000,
             calls_max: 1_024,
-            answer_bytes_max: 8 << 20,
+            answer_bytes_max: 1 << 20,
             client_bytes_max: 32 << 20,
             watchers_max: 4,
             connect_ms: 1_000,
@@ -320,6 +321,11 @@ impl NetworkConfig {
         ] {
             check(field, limit >= 1, "must be at least 1")?;
         }
+        check(
+            "idle_ms",
+            self.idle_ms >= 10_000,
+            "must be at least 10,000: who watches is told something every 5,000",
+        )?;
         check("reconnect_ms_max", self.reconnect_ms_max >= self.reconnect_ms, "must be at least reconnect_ms")
     }
 }

@@ -264,7 +264,15 @@ impl<I: Interface> Builder<I> {
                 Disks { cluster: name, first_membership: members, of, warnings: Vec::new() }
             }
         };
-        let (threads, hosts) = self.threads(disks.of.len())?;
+        let (mut threads, hosts) = self.threads(disks.of.len())?;
+        let connections = match place.has_own_thread() {
+            true => {
+                let (thread, connections) = runtime::Thread::start("raft-network")?;
+                threads.push(thread);
+                Some(connections)
+            }
+            false => None,
+        };
         let mut wire = place.wire(&disks, &self.config);
         let mut inner = self.assemble(seed, hosts, threads, disks);
         let starts = wire.begin(&inner);
@@ -272,7 +280,7 @@ impl<I: Interface> Builder<I> {
         let cluster = Cluster::new(inner);
         cluster.start_all().await;
         for (host, start) in starts {
-            host.run(start).await;
+            connections.as_ref().unwrap_or(&host).run(start).await;
         }
         Ok(cluster)
     }

@@ -117,7 +117,12 @@ impl House {
         let limits = self.limits();
         if !is_known {
             let bytes = limits.greeting_bytes_max;
-            return Bounds { frame_bytes: bytes, calls: GREETING_CALLS, queued_bytes: bytes, kept_bytes: bytes };
+            return Bounds {
+                frame_bytes: bytes,
+                calls: GREETING_CALLS,
+                queued_bytes: bytes,
+                kept_bytes: bytes,
+            };
         }
         Bounds {
             frame_bytes: limits.frame_bytes_max,

@@ -43,7 +43,9 @@ fn check_payload(payload: payload::Reader<'_>) -> Result<(), String> {
     let is_plain = |descriptor: cap_descriptor::Reader<'_>| {
         matches!(
             descriptor.which(),
-            Ok(cap_descriptor::None(()) | cap_descriptor::SenderHosted(_) | cap_descriptor::ReceiverHosted(_))
+            Ok(cap_descriptor::None(())
+                | cap_descriptor::SenderHosted(_)
+                | cap_descriptor::ReceiverHosted(_))
         )
     };
     if table.iter().all(is_plain) { Ok(()) } else { Err(refused("a capability that is only promised")) }

@@ -34,6 +34,7 @@ pub(super) struct Meter(Rc<Figures>);
 
 struct Figures {
     bounds: Cell<Bounds>,
+    trusted: Cell<bool>,
     /// Calls that came, and were not answered yet: nor given up by who asked.
     calls: RefCell<HashSet<u32>>,
     /// Answers that were not acknowledged yet, and how long they are.
@@ -55,6 +56,7 @@ impl Meter {
     pub(super) fn new(bounds: Bounds) -> Meter {
         Meter(Rc::new(Figures {
             bounds: Cell::new(bounds),
+            trusted: Cell::default(),
             calls: RefCell::default(),
             kept: RefCell::default(),
             kept_bytes: Cell::default(),
@@ -75,6 +77,15 @@ impl Meter {
 
     pub(super) fn bounds(&self) -> Bounds {
         self.0.bounds.get()
+    }
+
+    /// Whoever is there may take the thread for as long as it needs: it is another peer, or whom we called.
+    pub(super) fn trust(&self) {
+        self.0.trusted.set(true);
+    }
+
+    pub(super) fn is_trusted(&self) -> bool {
+        self.0.trusted.get()
     }
 
     /// From now on more is welcome: who is there is known.

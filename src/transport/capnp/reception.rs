@@ -62,7 +62,9 @@ impl Visit {
         self.guest.set(Some(guest));
         let house = &self.house;
         self.meter.set_bounds(house.bounds(true));
-        if guest == Guest::Client {
+        if guest != Guest::Client {
+            self.meter.trust();
+        } else {
             house.clients.set(house.clients.get() + 1);
             self.meter.set_purse(house.answers.open());
         }

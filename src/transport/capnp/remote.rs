@@ -48,7 +48,7 @@ use crate::{
 /// After how long a peer that was turned away, or turns away, tries again: it takes somebody to mend that.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 
-/// Another peer, as seen by one of this process. Made anywhere; its lanes live on the thread of its peer.
+/// Another peer, as seen by one of this process. Made anywhere; its lanes live on the thread of the connections.
 pub struct Route {
     /// The peer of this process.
     pub me: PeerId,
@@ -137,7 +137,7 @@ impl Postbox for RemotePostbox {
     fn turned_away(&self, _: PeerId, _: Objection) {}
 }
 
-/// What starts a lane, on the thread of its peer.
+/// What starts a lane, on the thread of the connections.
 pub type LaneStart = Box<dyn FnOnce() + Send>;
 
 /// The postbox of another peer, for these peers of this process; and what starts its lanes.

@@ -12,7 +12,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::mpsc, task::{AbortHandle, spawn_local}, time::timeout};
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, spawn_local},
+    time::timeout,
+};
 
 use super::{messages_capnp as wire, reception::Visit, status::write_role};
 use crate::{
