@@ -36,6 +36,8 @@ pub(super) struct Visit {
     pub(super) from: SocketAddr,
     credentials: Credentials,
     guest: Cell<Option<Guest>>,
+    /// Whether its handshake has begun: there is one.
+    is_greeted: Cell<bool>,
     /// How many watchers it has.
     pub(super) watchers: Cell<usize>,
 }
@@ -47,7 +49,8 @@ impl Visit {
         credentials: Credentials,
         from: SocketAddr,
     ) -> Rc<Visit> {
-        Rc::new(Visit { house, meter, from, credentials, guest: Cell::default(), watchers: Cell::default() })
+        let (guest, is_greeted, watchers) = Default::default();
+        Rc::new(Visit { house, meter, from, credentials, guest, is_greeted, watchers })
     }
 
     /// Who came, once the handshake is done.
@@ -112,7 +115,8 @@ enum Welcome {
 
 impl Visit {
     async fn meet(&self, hello: wire::hello::Reader<'_>) -> Result<std::result::Result<Welcome, Refused>> {
-        if self.guest.get().is_some() {
+        // Also while the first is under way, and after it was refused.
+        if self.is_greeted.replace(true) {
             return Ok(Err(Refused::Again));
         }
         if hello.get_protocol() != PROTOCOL {

@@ -10,6 +10,7 @@
 //! nobody is told. Whoever expects an answer does without it.
 
 use std::{
+    cell::Cell,
     future::Future,
     panic::AssertUnwindSafe,
     rc::Rc,
@@ -150,7 +151,8 @@ pub fn reach(routes: Vec<Route>) -> (Arc<RemotePostbox>, Vec<(PeerId, LaneStart)
             let (mail, inbox) = mpsc::unbounded_channel();
             let (bulk_bytes, pace) = (bulk_bytes.clone(), pace.clone());
             let bytes = if is_bulk { bulk_bytes.clone() } else { Arc::default() };
-            let plan = Plan { route: route.clone(), pace, bulk_bytes, bytes: bytes.clone(), is_bulk };
+            let told = Cell::new(None);
+            let plan = Plan { route: route.clone(), pace, bulk_bytes, bytes: bytes.clone(), told, is_bulk };
             let start: LaneStart = Box::new(move || drop(spawn_local(supervise(Rc::new(plan), inbox))));
             starts.push((me, start));
             Mailbox { mail, bytes, bytes_max: route.limits.peer_bytes_max }
@@ -168,6 +170,8 @@ struct Plan {
     bulk_bytes: Arc<AtomicUsize>,
     /// What is under way on this one.
     bytes: Arc<AtomicUsize>,
+    /// Whether it was told last that the peer is reached, or that it is not: of one that never was, too.
+    told: Cell<Option<bool>>,
     is_bulk: bool,
 }
 
@@ -200,6 +204,12 @@ async fn run(plan: &Rc<Plan>, inbox: &mut Inbox, attempt: &mut u32) -> Option<Du
     if plan.is_bulk {
         // There may never be anything long to send.
         first = Some(inbox.recv().await?);
+    }
+    if plan.route.local.introduction(plan.route.me).is_none() {
+        // Our own peer is down, or recovers: it has nothing to say, and there is nothing to tell.
+        plan.drop_mail(first.into_iter());
+        *attempt = 0;
+        return Some(plan.pause(0));
     }
     let made = connect(plan).await;
     let (raft, mut system, meter) = match made {
@@ -344,13 +354,20 @@ impl Plan {
     }
 
     fn drop_mail(&self, mail: impl Iterator<Item = (Rpc, usize)>) {
-        mail.for_each(|(_, weight)| drop(self.bytes.fetch_sub(weight, Relaxed)));
+        for (_, weight) in mail {
+            self.bytes.fetch_sub(weight, Relaxed);
+        }
     }
 
-    /// The short messages' connection says whether the peer is there.
+    /// The short messages' connection says whether the peer is there. Says whether that is news.
     fn set_reached(&self, reached: bool) -> bool {
-        let known = self.route.reached.get(&self.route.to).filter(|_| !self.is_bulk);
-        known.is_some_and(|known| known.swap(reached, Relaxed) != reached)
+        if self.is_bulk {
+            return false;
+        }
+        if let Some(known) = self.route.reached.get(&self.route.to) {
+            known.store(reached, Relaxed);
+        }
+        self.told.replace(Some(reached)) != Some(reached)
     }
 
     fn found(&self) {

@@ -253,7 +253,7 @@ async fn receive(source: &mut Source, inner: &Inner) -> io::Result<Option<Frame>
     let (meter, terms) = (&inner.meter, &inner.terms);
     meter.room().await;
     let allowance = Allowance {
-        bytes_max: meter.bounds().frame_bytes,
+        bytes_max: &|| meter.bounds().frame_bytes,
         free_bytes: terms.free_bytes,
         budget: terms.budget.as_ref(),
         time: terms.frame_time,
