@@ -1,7 +1,7 @@
 //! Operators cut peers off and spoil the weather, over the wire.
 
 use raft_actors::{
-    client::OperatorError,
+    client::remote::OperatorError,
     machine::kv::{Answer, Command, Kv},
     raft::{PeerId, RoleKind},
 };

@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, TcpListener},
     path::PathBuf,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,9 +17,10 @@ use raft_actors::{
     cluster::Network,
     config::NetworkConfig,
     machine::kv::{Kv, Query, Response},
-    observe::{Capture, Report},
+    observe::Capture,
     raft::{PeerId, RoleKind},
 };
+use tempfile::TempDir;
 
 pub type Peer = Cluster<Kv>;
 
@@ -47,7 +51,7 @@ pub struct Plan {
     pub config: Config,
     pub limits: NetworkConfig,
     /// Where each peer has a folder of its own.
-    pub data: Option<PathBuf>,
+    pub data: Option<Arc<TempDir>>,
     pub allow_faults: bool,
 }
 
@@ -58,6 +62,16 @@ impl Plan {
         Plan { members: addresses(count), config: Config::default(), limits, data: None, allow_faults: true }
     }
 
+    /// With folders: whoever ends and comes back has the disk that it had.
+    pub fn durable(count: u64) -> Plan {
+        Plan::of(count).with_folders()
+    }
+
+    pub fn with_folders(mut self) -> Plan {
+        self.data = Some(Arc::new(tempfile::tempdir().unwrap()));
+        self
+    }
+
     pub fn network(&self, here: &[u64]) -> Network {
         let network = Network::new(self.members.clone()).limits(self.limits.clone());
         let network = here.iter().fold(network, |network, &id| network.here(id));
@@ -65,7 +79,7 @@ impl Plan {
     }
 
     pub fn folder(&self, id: u64) -> Option<PathBuf> {
-        self.data.as_ref().map(|data| data.join(id.to_string()))
+        self.data.as_ref().map(|data| data.path().join(id.to_string()))
     }
 
     pub fn address(&self, id: u64) -> String {
@@ -216,9 +230,4 @@ impl Live {
             peer.shutdown().await.unwrap_or_else(|error| panic!("peer {id}: {error}"));
         }
     }
-}
-
-/// What happened since it was last asked, by name.
-pub fn named(events: &Capture, name: &str) -> Vec<Report> {
-    events.take().into_iter().filter(|report| report.event.name() == name).collect()
 }

@@ -61,7 +61,7 @@ async fn a_leader_that_is_killed_is_replaced_and_catches_up_when_it_is_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn peers_of_one_process_and_of_another_are_one_cluster() {
-    let plan = Plan::of(3);
+    let plan = Plan::durable(3);
     let (two, _) = plan.start(plan.network(&[1, 2]), 1).await.unwrap();
     let mut live = Live::some(plan, &[3]).await;
     let leader = two.wait_for_leader(PATIENCE).await.unwrap();
@@ -69,8 +69,7 @@ async fn peers_of_one_process_and_of_another_are_one_cluster() {
     let client = remote.client::<Kv>();
     for id in 1..=3 {
         // Whoever leads, and whoever had to hand over.
-        let to = remote.operator(two.leader().unwrap_or(leader)).transfer(Some(PeerId(id))).await;
-        let _ = to;
+        let _ = remote.operator(two.leader().unwrap_or(leader)).transfer(Some(PeerId(id))).await;
         assert_eq!(client.propose(&Command::append("a", "x")).await.unwrap(), Answer::Length(id));
     }
     for id in [1, 2] {

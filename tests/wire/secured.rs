@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use raft_actors::{
-    client::{OperatorError, Remote, RemoteOptions},
+    client::{Remote, RemoteOptions, remote::OperatorError},
     machine::kv::{Answer, Command, Kv},
     raft::PeerId,
     transport::capnp::Tls,

@@ -61,8 +61,7 @@ async fn a_peer_that_was_down_gets_a_snapshot() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_was_away_gets_a_snapshot_into_its_folder() {
-    let data = tempfile::tempdir().unwrap();
-    let mut live = Live::start(Plan { data: Some(data.path().into()), ..plan() }).await;
+    let mut live = Live::start(plan().with_folders()).await;
     miss(&mut live, true).await;
     // It is in the folder, for the next time.
     let leader = live.leader().await;

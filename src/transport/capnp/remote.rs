@@ -170,9 +170,17 @@ struct Plan {
     bulk_bytes: Arc<AtomicUsize>,
     /// What is under way on this one.
     bytes: Arc<AtomicUsize>,
-    /// Whether it was told last that the peer is reached, or that it is not: of one that never was, too.
-    told: Cell<Option<bool>>,
+    told: Cell<Option<Told>>,
     is_bulk: bool,
+}
+
+/// What was told last of the other peer; of one that never was reached, too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Up,
+    Down,
+    /// It is there, and has said no: told once more, as it is for somebody to mend.
+    Refused,
 }
 
 type Inbox = mpsc::UnboundedReceiver<(Rpc, usize)>;
@@ -186,7 +194,7 @@ async fn supervise(plan: Rc<Plan>, mut inbox: Inbox) {
             Ok(None) => return,
             Ok(Some(pause)) => pause,
             Err(_) => {
-                plan.lost("the actor of its connection panicked".into());
+                plan.lost("the actor of its connection panicked".into(), false);
                 plan.pause(attempt)
             }
         };
@@ -217,7 +225,7 @@ async fn run(plan: &Rc<Plan>, inbox: &mut Inbox, attempt: &mut u32) -> Option<Du
         Err(error) => {
             plan.drop_mail(first.into_iter());
             let is_final = matches!(&error, DialError::Refused(refused) if *refused != Refused::NotReady);
-            plan.lost(error.to_string());
+            plan.lost(error.to_string(), is_final);
             return Some(if is_final { REFUSED_PAUSE } else { plan.pause(*attempt) });
         }
     };
@@ -246,7 +254,7 @@ async fn run(plan: &Rc<Plan>, inbox: &mut Inbox, attempt: &mut u32) -> Option<Du
     if plan.is_bulk {
         plan.pace.set_socket(None);
     }
-    plan.lost(meter.ended().unwrap_or_else(|| "it closed the connection".into()));
+    plan.lost(meter.ended().unwrap_or_else(|| "it closed the connection".into()), false);
     // A connection that held for a while was a good one.
     if begun.elapsed() >= Duration::from_secs(1) {
         *attempt = 0;
@@ -359,26 +367,31 @@ impl Plan {
         }
     }
 
-    /// The short messages' connection says whether the peer is there. Says whether that is news.
-    fn set_reached(&self, reached: bool) -> bool {
-        if self.is_bulk {
-            return false;
-        }
-        if let Some(known) = self.route.reached.get(&self.route.to) {
+    /// The short messages' connection says whether the peer is there.
+    fn set_reached(&self, reached: bool) {
+        if let Some(known) = self.route.reached.get(&self.route.to).filter(|_| !self.is_bulk) {
             known.store(reached, Relaxed);
         }
-        self.told.replace(Some(reached)) != Some(reached)
     }
 
     fn found(&self) {
-        if self.set_reached(true) {
+        self.set_reached(true);
+        if !self.is_bulk && self.told.replace(Some(Told::Up)) != Some(Told::Up) {
             let (other, address) = (self.route.to, self.route.address.clone());
             self.route.local.note(self.route.me, || Event::PeerUp { other, address, why: Why::Reached });
         }
     }
 
-    fn lost(&self, cause: String) {
-        if self.set_reached(false) {
+    fn lost(&self, cause: String, is_refused: bool) {
+        self.set_reached(false);
+        let told = self.told.get();
+        let is_news = match told {
+            None | Some(Told::Up) => true,
+            Some(Told::Down) => is_refused,
+            Some(Told::Refused) => false,
+        };
+        if is_news && !self.is_bulk {
+            self.told.set(Some(if is_refused { Told::Refused } else { Told::Down }));
             let (other, address) = (self.route.to, self.route.address.clone());
             self.route.local.note(self.route.me, || Event::PeerDown {
                 other,

@@ -211,6 +211,7 @@ async fn a_connection_has_one_handshake() {
         let guest = house.knock().await;
         assert_eq!(told(&guest.client(PROTOCOL, "").await), "welcome");
         assert_eq!(told(&guest.client(PROTOCOL, "").await), again);
+        drop(guest);
         // Also if it was refused, and while another is under way.
         let guest = house.knock().await;
         let refused = told(&guest.client(PROTOCOL, "another").await);
@@ -226,7 +227,7 @@ async fn a_connection_has_one_handshake() {
         let guest = house.knock().await;
         let (one, other) = tokio::join!(guest.peer(first, 7, 1), guest.client(PROTOCOL, ""));
         assert_eq!([told(&one), told(&other)], ["welcome", again]);
-        drop(guest);
+        drop((guest, one, other));
         house.end().await;
     })
     .await;
