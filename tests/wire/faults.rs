@@ -55,7 +55,7 @@ async fn a_link_may_be_cut_one_way() {
     if live.leads() == Some(leader) {
         assert_eq!(live.status(deaf).last, before);
     }
-    assert_eq!(live.told(leader, &format!("Dropped kind=append-entries to={deaf}")).is_empty(), false);
+    assert!(!live.told(leader, &format!("Dropped kind=append-entries to={deaf}")).is_empty());
     operator.clear_faults().await.unwrap();
     live.until_equal(&live.ids()).await;
     assert_eq!(live.value(deaf, "a").await, Some("x".repeat(21)));
