@@ -8,7 +8,9 @@
 //! A plain build only compares the stamp in their first line with the schema, so that a change without
 //! new bindings does not go unnoticed.
 
-use std::{env, fs, path::Path};
+use std::env;
+#[cfg(feature = "capnp")]
+use std::{fs, path::Path};
 
 const SCHEMA: &str = "schema/messages.capnp";
 const BINDINGS: &str = "schema/messages_capnp.rs";

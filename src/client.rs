@@ -69,6 +69,13 @@ pub(crate) struct Limits {
     pub patience: Duration,
 }
 
+/// Whether something may be asked once more when nobody knows whether it was done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    Never,
+    Freely,
+}
+
 /// How long to wait before asking again when nobody is known to lead.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -105,6 +112,13 @@ impl<I: Interface> Client<I> {
         Client { way, types: PhantomData }
     }
 
+    /// This client, beginning with the peer that is said to lead.
+    #[cfg(feature = "capnp")]
+    fn beginning_with(self, leader: PeerId) -> Client<I> {
+        self.way.leader.store(leader.0, Relaxed);
+        self
+    }
+
     /// This client, with another deadline for each of its calls. The default is
     /// [`Config::deadline_ms`](crate::Config::deadline_ms).
     #[must_use]
@@ -121,7 +135,8 @@ impl<I: Interface> Client<I> {
         let mut bytes = Vec::new();
         envelope::put_plain(&mut bytes);
         let bytes = self.way.encode(bytes, command)?;
-        let answer = self.way.ask(|way, to, port| way.endpoint.propose(to, bytes.clone(), port)).await?;
+        let send = |way: &Way, to, port| way.endpoint.propose(to, bytes.clone(), port);
+        let answer = self.way.ask(Repeat::Never, send).await?;
         Ok(I::Answer::decode(answer)?)
     }
 
@@ -131,7 +146,8 @@ impl<I: Interface> Client<I> {
     /// See [`ClientError`]; a query changes nothing, and can always be repeated.
     pub async fn query(&self, query: &I::Query) -> Result<I::Response, ClientError> {
         let question = self.way.encode(Vec::new(), query)?;
-        let answer = self.way.ask(|way, to, port| way.endpoint.read(to, question.clone(), port)).await?;
+        let send = |way: &Way, to, port| way.endpoint.read(to, question.clone(), port);
+        let answer = self.way.ask(Repeat::Freely, send).await?;
         Ok(I::Response::decode(answer)?)
     }
 
@@ -216,15 +232,20 @@ impl Way {
         known.is_some()
     }
 
-    /// Asks until somebody who leads answers, or the deadline has passed.
-    async fn ask(&self, send: impl Fn(&Way, PeerId, Port)) -> Result<Bytes, ClientError> {
+    /// Asks until somebody who leads answers, or the deadline has passed. What changes nothing is asked elsewhere
+    /// when there is no answer for long: whoever was asked may stand still.
+    async fn ask(&self, repeat: Repeat, send: impl Fn(&Way, PeerId, Port)) -> Result<Bytes, ClientError> {
         let deadline = Instant::now() + self.limits.deadline;
-        let mut redirects = 0;
+        let (mut redirects, mut patience) = (0, self.limits.patience);
         for attempt in 0.. {
             let to = self.target(attempt);
             let (port, answer) = Port::new();
             send(self, to, port);
-            let outcome = match timeout_at(deadline, answer).await {
+            let until = match repeat {
+                Repeat::Never => deadline,
+                Repeat::Freely => deadline.min(Instant::now() + patience),
+            };
+            let outcome = match timeout_at(until, answer).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => {
                     self.forget(to);
@@ -232,11 +253,21 @@ impl Way {
                 }
                 Err(_) => {
                     self.forget(to);
-                    return Err(ClientError::Unknown);
+                    if until >= deadline {
+                        return Err(ClientError::Unknown);
+                    }
+                    // Not for ever: an answer may take long, and be on its way.
+                    patience *= 2;
+                    continue;
                 }
             };
             let leader = match outcome {
                 Outcome::NotLeader { leader } => leader,
+                Outcome::Unknown | Outcome::Lost
+                    if repeat == Repeat::Freely && Instant::now() + PAUSE < deadline =>
+                {
+                    None
+                }
                 Outcome::Unknown | Outcome::Lost => return self.settle(outcome),
                 _ => {
                     self.leader.store(to.0, Relaxed);

@@ -116,7 +116,7 @@ pub enum ClusterError {
         "a simulation has its disks in memory, where time is virtual and faults can be injected: leave `data` out, or `start` a live cluster"
     )]
     DataInSimulation,
-    /// A [`Network`](crate::cluster::Network) that makes no sense.
+    /// A `Network` that makes no sense.
     #[error("{0}")]
     Network(String),
     /// Without TLS, what is not asked for by name stays on this machine.

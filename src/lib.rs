@@ -42,7 +42,7 @@
 //! runs it; [`cluster`] puts peers together. [`machine`] is where your own state machine comes in: a
 //! [closure](machine::closure()), a [trait](machine::StateMachine), or an
 //! [actor of your own](actor::custom). [`storage`] is where promises are kept: in a data folder with a
-//! write-ahead log, or in memory; [`transport`] carries messages; [`observe`] is told everything that
+//! write-ahead log, or in memory; [`transport`] carries messages, within a process or over Cap'n Proto; [`observe`] is told everything that
 //! happens.
 //!
 //! # Guarantees
@@ -62,6 +62,8 @@
 //! | feature | default | what for |
 //! |---|---|---|
 //! | `serde` | yes | commands and answers of any serde type, in the postcard format |
+//! | `capnp` | yes | peers on several machines, and their clients: `cluster::Network`, `client::Remote` |
+//! | `tls` | no | mutual TLS for them |
 //! | `lz4` | no | snapshots that are compressed: [`Config::compress_snapshots`] |
 
 #![deny(missing_docs)]

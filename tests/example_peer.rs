@@ -156,7 +156,7 @@ fn keys_have_values() {
     peer.call(&["get", "colour", "--consistency", "local"]).said("red\n");
     assert_eq!(peer.json(&["set", "colour", "blue"]), json!({ "outcome": "applied", "answer": "red" }));
     assert_eq!(peer.json(&["get", "colour"]), json!({ "outcome": "applied", "answer": "blue" }));
-    peer.call(&["append", "colour", "-ish", "--deadline-ms", "4000"]).refused(2, "use '-- -ish'");
+    peer.call(&["append", "colour", "-ish"]).refused(2, "as a value, use '-- -");
     peer.call(&["append", "--", "colour", "-ish"]).said("8\n");
     assert_eq!(peer.json(&["delete", "colour"])["answer"], "blue-ish");
     let gone = peer.call(&["delete", "colour"]);
@@ -411,9 +411,11 @@ fn a_damaged_folder_ends_it_with_a_reason() {
     peer.call(&["set", "k", "a value that is about to be damaged"]);
     peer.signal("-TERM");
     peer.wait();
-    let segment = fs::read_dir(peer.place.path().join("data/log")).unwrap().next().unwrap().unwrap().path();
-    let mut bytes = fs::read(&segment).unwrap();
-    let at = bytes.windows(5).position(|window| window == b"about").unwrap();
+    let log = fs::read_dir(peer.place.path().join("data/log")).unwrap();
+    let segments = log.map(|entry| entry.unwrap().path()).map(|path| (fs::read(&path).unwrap(), path));
+    let place_of = |bytes: &[u8]| bytes.windows(5).position(|window| window == b"about");
+    let found = segments.filter_map(|(bytes, path)| Some((place_of(&bytes)?, bytes, path))).next();
+    let (at, mut bytes, segment) = found.unwrap();
     bytes[at] ^= 1;
     fs::write(&segment, bytes).unwrap();
     let output = Command::new(example())

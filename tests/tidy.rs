@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("observe", &["raft"]),
     ("machine", &["raft", "storage", "config", "binary"]),
     ("actor", &["raft", "config", "error", "storage", "transport", "observe", "machine"]),
-    ("client", &["raft", "config", "error", "machine", "actor"]),
+    ("client", &["raft", "config", "error", "machine", "actor", "transport", "observe"]),
     (
         "cluster",
         &["raft", "config", "error", "storage", "transport", "observe", "machine", "actor", "client"],
@@ -32,11 +32,14 @@ const ARROWS: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("actix", &["actor", "cluster"]),
     ("actix_rt", &["actor", "cluster"]),
+    ("capnp", &["transport"]),
+    ("capnp_rpc", &["transport"]),
     ("slog", &["observe", "cluster"]),
     ("tokio", &["actor", "client", "cluster", "observe", "storage", "transport"]),
     // The transport reads who it is from PEM files, before anything begins; what is written is storage's.
     ("std::fs", &["storage", "transport"]),
-    ("std::net", &["transport"]),
+    // Addresses may be named where peers are put on machines, and where that goes wrong.
+    ("std::net", &["transport", "cluster", "error"]),
     ("std::time::Instant", &[]),
     ("std::time::SystemTime", &[]),
 ];

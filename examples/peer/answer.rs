@@ -66,7 +66,7 @@ impl Outcome {
             ClientError::Unknown => Outcome::Unknown,
             ClientError::Poisoned { .. } => Outcome::Poisoned,
             ClientError::SessionExpired => Outcome::SessionExpired,
-            ClientError::TooLarge { .. } => Outcome::TooLarge,
+            ClientError::TooLarge { .. } | ClientError::BeyondLimit { .. } => Outcome::TooLarge,
             // What can't be read is as good as refused, on whichever side that is.
             _ => Outcome::Rejected,
         }
@@ -84,11 +84,13 @@ pub struct Answer {
     note: Option<String>,
     /// Whether what was asked for came about.
     is_done: bool,
+    /// Whether the fields of the answer stand beside it, too.
+    is_open: bool,
 }
 
 impl Answer {
     pub fn new(json: Value) -> Answer {
-        Answer { json, text: None, note: None, is_done: true }
+        Answer { json, text: None, note: None, is_done: true, is_open: false }
     }
 
     pub fn with_text(mut self, text: impl Into<Vec<u8>>) -> Answer {
@@ -98,6 +100,12 @@ impl Answer {
 
     pub fn with_note(mut self, note: impl Into<String>) -> Answer {
         self.note = Some(note.into());
+        self
+    }
+
+    /// Whoever looks for one field need not know where the answer is: `jq .applied` finds it.
+    pub fn open(mut self) -> Answer {
+        self.is_open = true;
         self
     }
 
@@ -159,6 +167,7 @@ impl From<ClientError> for Failure {
                 failure.with("leader", json!({ "id": leader.0, "address": address }))
             }
             ClientError::Poisoned { index } => failure.with("index", json!(index.0)),
+            ClientError::BeyondLimit { max } => failure.with("bytes_max", json!(max)),
             ClientError::TooLarge { bytes, max } => {
                 failure.with("bytes", json!(bytes)).with("bytes_max", json!(max))
             }
@@ -169,7 +178,7 @@ impl From<ClientError> for Failure {
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Failure {
-        Failure::new(Outcome::Unreachable, error.what)
+        Failure::new(Outcome::Unreachable, format!("{} (--at says where to look)", error.what))
     }
 }
 
@@ -259,7 +268,13 @@ pub fn tell(json: bool, result: Result<Answer, Failure>) -> ExitCode {
 fn tell_answer(json: bool, answer: Answer) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if json {
-        writeln!(out, "{}", json!({ "outcome": Outcome::Applied.name(), "answer": answer.json }))?;
+        let mut object = Map::new();
+        if let (true, Value::Object(fields)) = (answer.is_open, &answer.json) {
+            object.clone_from(fields);
+        }
+        object.insert("outcome".into(), json!(Outcome::Applied.name()));
+        object.insert("answer".into(), answer.json);
+        writeln!(out, "{}", Value::Object(object))?;
         return out.flush();
     }
     if let Some(mut text) = answer.text {

@@ -252,7 +252,7 @@ impl Asker {
             match self.ask(&query).await {
                 Ok(Response::Keys(keys)) => return Ok(keys),
                 Ok(_) => return Err(Failure::odd_answer()),
-                Err(ClientError::TooLarge { .. }) if limit > 1 => limit /= 2,
+                Err(error) if is_too_long(&error) && limit > 1 => limit /= 2,
                 Err(error) => return Err(self.unanswered(error)),
             }
         }
@@ -262,7 +262,7 @@ impl Asker {
         match self.ask(&Query::get(key.clone())).await {
             Ok(Response::Value(value)) => Ok(value),
             Ok(_) => Err(Failure::odd_answer()),
-            Err(ClientError::TooLarge { .. }) => self.get_in_parts(key).await,
+            Err(error) if is_too_long(&error) => self.get_in_parts(key).await,
             Err(error) => Err(self.unanswered(error)),
         }
     }
@@ -288,6 +288,11 @@ impl Asker {
         }
         Err(Failure::new(Outcome::Busy, "the value changes faster than it can be read: try again later"))
     }
+}
+
+/// Whether the answer to a question does not fit on the wire.
+fn is_too_long(error: &ClientError) -> bool {
+    Outcome::of(error) == Outcome::TooLarge
 }
 
 /// The bytes of an argument.

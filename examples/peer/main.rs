@@ -45,7 +45,8 @@ Examples:
   peer COMMAND --help                              says more, with examples
 
 Clients look for the cluster at 127.0.0.1:7001 unless --at says otherwise; any of its peers will do, and they
-find the leader from there.
+find the leader from there. Of a cluster behind TLS (`peer certs certs` makes what it takes) they are asked
+  peer status --tls-ca certs/ca.pem --tls-cert certs/admin.pem --tls-key certs/admin.key
 
 Exit code: 0 if it was done; 1 if not; 2 for a wrong call; 3 if it is not known whether it was done.";
 
@@ -185,7 +186,11 @@ async fn carry_out(order: Order) -> Result<Option<Answer>, Failure> {
 fn make_certificates(args: &Certs) -> Result<Answer, Failure> {
     let made = certs::make(&args.dir, args.peers, &args.host).map_err(Failure::failed)?;
     let paths: Vec<_> = made.iter().map(|path| path.display().to_string()).collect();
-    Ok(Answer::new(json!(paths)).with_text(paths.join("\n")))
+    let answer = Answer::new(json!(paths));
+    Ok(match paths.is_empty() {
+        true => answer.with_note("everything is there already"),
+        false => answer.with_text(paths.join("\n")),
+    })
 }
 
 #[cfg(not(feature = "tls"))]

@@ -44,7 +44,7 @@ pub async fn status(args: &Status) -> Result<Answer, Failure> {
         let peer = remote.addressed();
         let report = remote.operator(peer).status().await?;
         let address = members.iter().find(|(member, _)| *member == peer).map(|(_, at)| at.as_str());
-        return Ok(Answer::new(json_of(&report, address)).with_text(text_of(&report, address)?));
+        return Ok(Answer::new(json_of(&report, address)).with_text(text_of(&report, address)?).open());
     }
     let mut asked = ask_all(&remote);
     let mut reports = BTreeMap::new();
@@ -74,12 +74,14 @@ fn complaints(report: &PeerReport) -> Vec<String> {
     let stopped = status.stopped.as_ref().map(|stopped| format!("stopped: {stopped}"));
     let poisoned = status.poisoned.map(|index| format!("poisoned at entry {index}"));
     let full = status.disk_full.then(|| "its disk is full".to_string());
-    let violated = Some(status.violations)
-        .filter(|&count| count > 0)
-        .map(|count| format!("{count} violations towards it"));
-    let faults =
-        Some(report.faults.len()).filter(|&count| count > 0).map(|count| format!("{count} fault rules"));
-    [stopped, poisoned, full, violated, faults].into_iter().flatten().collect()
+    let violations = count(status.violations, "violation");
+    let faults = count(report.faults.len() as u64, "fault rule");
+    [stopped, poisoned, full, violations, faults].into_iter().flatten().collect()
+}
+
+/// So many of something, if there are any.
+fn count(count: u64, what: &str) -> Option<String> {
+    (count > 0).then(|| format!("{count} {what}{}", if count == 1 { "" } else { "s" }))
 }
 
 fn leader_text(report: &PeerReport) -> String {
@@ -102,7 +104,9 @@ fn text_of(report: &PeerReport, address: Option<&str>) -> Result<String, std::fm
     writeln!(text, "commit     {}", status.commit)?;
     writeln!(text, "applied    {}", status.applied)?;
     writeln!(text, "snapshot   {}, the log begins behind {}", status.snapshot, status.compacted)?;
-    write!(text, "connected  {} connections, {} turned away", report.connections, report.refused)?;
+    let connections = count(report.connections.into(), "connection");
+    write!(text, "connected  {}", connections.unwrap_or_else(|| "no connections".into()))?;
+    write!(text, ", {} turned away", report.refused)?;
     for complaint in complaints(report) {
         write!(text, "\nnote       {complaint}")?;
     }

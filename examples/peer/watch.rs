@@ -1,14 +1,11 @@
 //! `watch`: what happens at a peer, as it happens.
 
-use std::{
-    fmt::Write as _,
-    io::{Write, stdout},
-};
+use std::io::{Write, stdout};
 
 use clap::Args;
 use raft_actors::{
     client::remote::{RemoteEvent, Watched},
-    raft::{RoleKind, Value},
+    raft::{PeerId, RoleKind, Value},
 };
 use serde_json::json;
 
@@ -22,9 +19,10 @@ Examples:
   peer watch
   peer watch --at 127.0.0.1:7002 --json
   peer watch --only Elected,SteppedDown,PeerDown
+  peer watch --count 10
 
 A line for each event: milliseconds since the peer's process began, peer@term, role, what happened, why.
-Ends with Ctrl-C, or when the peer is lost (exit code 1).";
+Ends with Ctrl-C, after --count, or when the peer is lost (exit code 1).";
 
 /// Shows what happens at the peer, as it happens
 #[derive(Args, Debug)]
@@ -33,6 +31,9 @@ pub struct Watch {
     /// Show events of these names only
     #[arg(long, value_name = "NAME[,NAME...]", value_delimiter = ',')]
     only: Vec<String>,
+    /// End after N events
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
     #[command(flatten)]
     pub reach: Reach,
 }
@@ -41,13 +42,15 @@ pub async fn watch(args: &Watch) -> Result<(), Failure> {
     let remote = args.reach.connect().await?;
     let peer = remote.addressed();
     let mut events = remote.operator(peer).watch().await?;
-    while let Some(watched) = events.recv().await {
+    let mut left = args.count.unwrap_or(u64::MAX);
+    while left > 0 {
+        let Some(watched) = events.recv().await else { return Err(lost(peer)) };
         let line = match (watched, args.reach.json) {
             (Watched::Event(event), _) if !args.only.is_empty() && !args.only.contains(&event.name) => {
                 continue;
             }
             (Watched::Event(event), true) => json_of(&event),
-            (Watched::Event(event), false) => text_of(&event)?,
+            (Watched::Event(event), false) => event.to_string(),
             (Watched::Missed(count), true) => json!({ "missed": count }).to_string(),
             (Watched::Missed(count), false) => {
                 format!("({count} events were missed: they came faster than they were read)")
@@ -55,25 +58,14 @@ pub async fn watch(args: &Watch) -> Result<(), Failure> {
             _ => continue,
         };
         writeln!(stdout(), "{line}")?;
+        left -= 1;
     }
-    Err(Failure::new(
-        Outcome::Unreachable,
-        format!("peer {peer} is lost: it ended, or the network did; watch again"),
-    ))
+    Ok(())
 }
 
-/// `12.000 n1@3 leader Committed index=7: a quorum holds it`.
-fn text_of(event: &RemoteEvent) -> Result<String, std::fmt::Error> {
-    let role = event.role.map_or("-", RoleKind::name);
-    let (ms, us) = (event.at_us / 1000, event.at_us % 1000);
-    let mut line = format!("{ms}.{us:03} n{}@{} {role} {}", event.peer, event.term, event.name);
-    for (name, value) in &event.fields {
-        write!(line, " {name}={value}")?;
-    }
-    if !event.why.is_empty() {
-        write!(line, ": {}", event.why)?;
-    }
-    Ok(line)
+fn lost(peer: PeerId) -> Failure {
+    let what = format!("peer {peer} is lost: it ended, or the network did; watch again");
+    Failure::new(Outcome::Unreachable, what)
 }
 
 /// The same keys, in the same order, as the lines of `peer serve --events`.

@@ -161,6 +161,7 @@ struct Start {
 }
 
 /// Something to be done on the thread of the peers.
+#[cfg(feature = "capnp")]
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Run(Box<dyn FnOnce() + Send>);
@@ -226,6 +227,7 @@ impl Handler<Start> for Host {
     }
 }
 
+#[cfg(feature = "capnp")]
 impl Handler<Run> for Host {
     type Result = ();
 
@@ -288,6 +290,7 @@ impl HostHandle {
     }
 
     /// Does something on the thread of the peers, where local tasks can be started.
+    #[cfg(feature = "capnp")]
     pub async fn run(&self, work: impl FnOnce() + Send + 'static) {
         let _ = self.0.send(Run(Box::new(work))).await;
     }

@@ -30,7 +30,7 @@ impl Postbox for PeerPostbox {
         match rpc {
             Rpc::PreVote(rpc) => self.0.do_send(Deliver(rpc)),
             Rpc::RequestVote(rpc) => self.0.do_send(Deliver(rpc)),
-            Rpc::AppendEntries(rpc) => self.0.do_send(Deliver(rpc)),
+            Rpc::AppendEntries(rpc) | Rpc::Check(rpc) => self.0.do_send(Deliver(rpc)),
             Rpc::TimeoutNow(rpc) => self.0.do_send(Deliver(rpc)),
             Rpc::InstallSnapshot(rpc) => self.0.do_send(Chunk(rpc)),
         }

@@ -82,9 +82,12 @@ impl Replicator {
     }
 
     fn append(&self, slice: Arc<Slice>) {
+        self.send(slice, Rpc::AppendEntries);
+    }
+
+    fn send(&self, slice: Arc<Slice>, rpc: fn(AppendEntries) -> Rpc) {
         if let Some(reply) = self.reply.clone() {
-            let rpc = AppendEntries { term: self.term, leader: self.me, slice, reply };
-            self.link.send(Rpc::AppendEntries(rpc));
+            self.link.send(rpc(AppendEntries { term: self.term, leader: self.me, slice, reply }));
         }
     }
 
@@ -101,7 +104,7 @@ impl Replicator {
             let prev = self.progress.sent();
             let check = Slice { prev, batches: SmallVec::new(), commit: slice.commit, round: slice.round };
             self.append(slice);
-            self.append(Arc::new(check));
+            self.send(Arc::new(check), Rpc::Check);
         } else {
             self.append(slice);
         }

@@ -121,7 +121,8 @@ impl Remote {
             session_window: known.session_window,
             patience: known.election_timeout * 2,
         };
-        Client::new(self.line.clone(), limits)
+        let first = if known.leader == PeerId(0) { self.addressed() } else { known.leader };
+        Client::new(self.line.clone(), limits).beginning_with(first)
     }
 
     /// What an operator asks of one peer.

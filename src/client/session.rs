@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{PAUSE, Way, spawn};
+use super::{PAUSE, Repeat, Way, spawn};
 use crate::{
     error::ClientError,
     machine::{Codec, Interface, envelope, session::SessionId},
@@ -62,7 +62,8 @@ impl<I: Interface> Session<I> {
         let open = Bytes::from(open);
         // Opening is idempotent: what is in doubt is done again.
         let last = loop {
-            match way.ask(|way, to, port| way.endpoint.propose(to, open.clone(), port)).await {
+            let send = |way: &Way, to, port| way.endpoint.propose(to, open.clone(), port);
+            match way.ask(Repeat::Freely, send).await {
                 Ok(last) => break u64::decode_le(&last),
                 Err(ClientError::Unknown | ClientError::Busy | ClientError::Lost)
                     if Instant::now() < deadline =>
@@ -169,6 +170,8 @@ struct Driver {
     /// When to try elsewhere, unless something is settled before.
     stalled_at: Instant,
     patience: Duration,
+    /// How long the command that was settled last had been waiting.
+    took: Duration,
 }
 
 /// What happened to a driver.
@@ -211,6 +214,7 @@ impl Driver {
             resend: None,
             stalled_at: Instant::now() + patience,
             patience,
+            took: Duration::ZERO,
         }
     }
 
@@ -305,6 +309,8 @@ impl Driver {
             Outcome::Applied(_) | Outcome::Rejected => {
                 let result = self.way.settle(outcome);
                 if let Some(item) = self.items.get_mut(number) {
+                    self.took =
+                        Instant::now().saturating_duration_since(item.deadline - self.way.limits.deadline);
                     item.settled = true;
                     item.answer.take().into_iter().for_each(|answer| drop(answer.send(result.clone())));
                 }
@@ -347,7 +353,9 @@ impl Driver {
             self.items.pop_front();
             self.lowest += 1;
         }
-        self.patience = self.way.limits.patience;
+        // On a slow link answers take long and are none the worse: what is sent again before they can be there makes
+        // them take longer still.
+        self.patience = self.way.limits.patience.max(self.took * 3);
         self.stalled_at = Instant::now() + self.patience;
     }
 

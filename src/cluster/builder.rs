@@ -145,7 +145,7 @@ impl<I: Interface> Builder<I> {
         self
     }
 
-    /// Puts the peers on several machines: those of [`Network::here`] run in this process, and
+    /// Puts the peers on several machines: those of [`Network::here`](super::Network::here) run in this process, and
     /// [`Builder::peers`] counts for nothing. With one of them [`Builder::data`] is its own data folder; of several,
     /// each has `dir/peer-<id>`.
     #[cfg(feature = "capnp")]

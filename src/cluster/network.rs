@@ -140,6 +140,13 @@ impl Network {
                 return refuse(format!("peers {other} and {peer} have the same address {address}"));
             }
         }
+        if let Some(other) =
+            self.here.iter().find(|&&peer| self.tls.as_ref().is_some_and(|tls| !tls.is_of_peer(peer)))
+        {
+            return refuse(format!(
+                "the certificate is not that of peer {other}, and the others would turn it away: give the one that names `peer-{other}`"
+            ));
+        }
         let mut listeners = BTreeMap::new();
         for &peer in &self.here {
             let address = self.listen.get(&peer).or(self.members.get(&peer)).cloned().unwrap_or_default();
@@ -199,6 +206,7 @@ impl Prepared {
             command_bytes_max: config.command_bytes_max,
             session_window: config.session_window,
             election_timeout: Duration::from_millis(config.election_timeout_ms.end),
+            leader: PeerId(0),
         };
         let plan = CallerPlan {
             deadline: Duration::from_millis(config.deadline_ms),

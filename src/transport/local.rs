@@ -272,7 +272,7 @@ impl Way {
         match &mut rpc {
             Rpc::PreVote(rpc) => rpc.reply = self.through_weather(rpc.reply.clone()),
             Rpc::RequestVote(rpc) => rpc.reply = self.through_weather(rpc.reply.clone()),
-            Rpc::AppendEntries(rpc) => rpc.reply = self.through_weather(rpc.reply.clone()),
+            Rpc::AppendEntries(rpc) | Rpc::Check(rpc) => rpc.reply = self.through_weather(rpc.reply.clone()),
             Rpc::InstallSnapshot(rpc) => rpc.reply = self.through_weather(rpc.reply.clone()),
             Rpc::TimeoutNow(_) => {}
         }

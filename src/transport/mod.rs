@@ -32,6 +32,9 @@ pub enum Rpc {
     PreVote(PreVote),
     RequestVote(RequestVote),
     AppendEntries(AppendEntries),
+    /// AppendEntries without entries, to find out whether those before it have arrived: where what is short may
+    /// overtake what is long, this must not.
+    Check(AppendEntries),
     InstallSnapshot(InstallSnapshot),
     TimeoutNow(TimeoutNow),
 }
@@ -44,6 +47,7 @@ impl Rpc {
             Rpc::RequestVote(_) => MessageKind::RequestVote,
             Rpc::AppendEntries(rpc) if rpc.slice.batches.is_empty() => MessageKind::Heartbeat,
             Rpc::AppendEntries(_) => MessageKind::AppendEntries,
+            Rpc::Check(_) => MessageKind::Heartbeat,
             Rpc::InstallSnapshot(_) => MessageKind::InstallSnapshot,
             Rpc::TimeoutNow(_) => MessageKind::TimeoutNow,
         }
@@ -57,7 +61,7 @@ impl Rpc {
                 let transfer = if rpc.transfer { " transfer" } else { "" };
                 format!("term={} last={}{transfer}", rpc.term, rpc.last)
             }
-            Rpc::AppendEntries(rpc) => format!("term={} {}", rpc.term, rpc.slice),
+            Rpc::AppendEntries(rpc) | Rpc::Check(rpc) => format!("term={} {}", rpc.term, rpc.slice),
             Rpc::InstallSnapshot(rpc) => {
                 let end = rpc.offset + rpc.data.len() as u64;
                 format!("term={} at={} bytes={}..{end}/{}", rpc.term, rpc.meta.at, rpc.offset, rpc.meta.bytes)

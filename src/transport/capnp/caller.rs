@@ -87,6 +87,8 @@ pub struct Known {
     pub session_window: usize,
     /// The longest time without a leader after which another one is elected.
     pub election_timeout: Duration,
+    /// Who led when it was found, as far as whoever answered knew; else 0.
+    pub leader: PeerId,
 }
 
 /// A handle on the thread that calls.

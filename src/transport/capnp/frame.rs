@@ -28,8 +28,7 @@ const PIECE_BYTES: usize = 64 << 10;
 /// A frame, and what it holds of the purse.
 pub(super) struct Frame {
     pub(super) message: Reader<BufferSegments<Vec<u8>>>,
-    pub(super) bytes: usize,
-    pub(super) share: Option<Share>,
+    _share: Option<Share>,
 }
 
 /// What frames may cost.
@@ -94,7 +93,7 @@ async fn read_rest(
     let options =
         ReaderOptions { traversal_limit_in_words: Some(4 * (bytes / 8) + 1_024), nesting_limit: NESTING_MAX };
     let segments = BufferSegments::new(frame, options).map_err(|error| refused(error.to_string()))?;
-    Ok(Frame { message: Reader::new(segments, options), bytes, share })
+    Ok(Frame { message: Reader::new(segments, options), _share: share })
 }
 
 async fn read_body(

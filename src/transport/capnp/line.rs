@@ -80,7 +80,16 @@ pub(super) struct Met {
 
 /// Who is at an address, in words if it is nobody.
 pub(super) async fn ask_who_is_there(address: &str, plan: &CallerPlan) -> std::result::Result<Met, String> {
-    let opened = open(address, Whom::AnyPeer, plan).await.map_err(|error| error.to_string())?;
+    let mut opened = open(address, Whom::AnyPeer, plan).await.map_err(|error| error.to_string())?;
+    let pong = opened.client.ping_request().send().promise;
+    let pong = tokio::select! {
+        biased;
+        pong = timeout(Duration::from_millis(plan.limits.connect_ms), pong) => pong.ok().and_then(Result::ok),
+        _ = &mut opened.system => None,
+    };
+    // Without it the leader is found by asking around.
+    let leader = pong.and_then(|pong| Some(pong.get().ok()?.get_pong().ok()?.get_leader().ok()?.get_id()));
+    opened.met.known.leader = PeerId(leader.unwrap_or_default());
     Ok(opened.met)
 }
 
@@ -104,7 +113,8 @@ async fn open(address: &str, whom: Whom, plan: &CallerPlan) -> std::result::Resu
     hello.set_protocol(PROTOCOL);
     hello.set_cluster(plan.cluster.as_deref().unwrap_or_default());
     hello.init_client().set_name(plan.name.as_str());
-    let patience = Duration::from_millis(limits.handshake_ms).min(plan.deadline);
+    // Whoever stands still accepts connections, too, and is not worth the caller's whole deadline.
+    let patience = Duration::from_millis(limits.handshake_ms.min(limits.connect_ms)).min(plan.deadline);
     let answer = tokio::select! {
         biased;
         answer = timeout(patience, request.send().promise) => answer,
@@ -129,6 +139,7 @@ fn welcomed(welcome: wire::welcome::Reader<'_>, system: RpcSystem<Side>, meter: 
         command_bytes_max: usize::try_from(limits.get_command_bytes_max()).unwrap_or(usize::MAX),
         session_window: limits.get_session_window().max(1) as usize,
         election_timeout: Duration::from_millis(limits.get_election_timeout_ms().into()),
+        leader: PeerId(0),
     };
     let peer = PeerId(welcome.get_introduction()?.get_peer());
     let admin = if welcome.has_admin() { Some(welcome.get_admin()?) } else { None };
@@ -217,7 +228,8 @@ impl LinePlan {
         };
         desk.take(first);
         let silence = Duration::from_millis(self.caller.limits.silence_ms).max(self.caller.deadline + GRACE);
-        let mut look = interval(silence / 4);
+        let quiet = Duration::from_millis(self.caller.limits.idle_ms / 2);
+        let mut look = interval((silence / 4).min(quiet / 2).max(Duration::from_millis(1)));
         loop {
             while let Ok(job) = inbox.try_recv() {
                 desk.take(job);
@@ -234,6 +246,10 @@ impl LinePlan {
                 _ = look.tick() => {
                     if meter.unanswered_since().is_some_and(|since| since.elapsed() >= silence) {
                         meter.end("it does not answer");
+                    }
+                    // Before the peer does it: what is sent just then would be unknown.
+                    if meter.quiet_since().is_some_and(|since| since.elapsed() >= quiet) {
+                        break;
                     }
                 }
             }

@@ -2,7 +2,7 @@
 //!
 //! capnp-rpc itself bounds nothing: it takes what comes, starts every call, and queues every answer. So the
 //! frames are looked at on their way in and out. Each call is answered by exactly one return, and each return is
-//! acknowledged by exactly one finish; their difference is what is under way.
+//! acknowledged by exactly one finish, unless it says that it needs none; their difference is what is under way.
 
 use std::{
     cell::{Cell, RefCell},
@@ -148,8 +148,12 @@ impl Meter {
         match message.which() {
             Ok(message::Return(Ok(answer))) => {
                 self.0.calls.set(self.0.calls.get().saturating_sub(1));
-                self.0.kept.borrow_mut().insert(answer.get_answer_id(), bytes);
-                self.0.kept_bytes.set(self.0.kept_bytes.get() + bytes);
+                // A number may be used again once its answer was acknowledged, or needs not be.
+                self.acknowledged(answer.get_answer_id());
+                if !answer.get_no_finish_needed() {
+                    self.0.kept.borrow_mut().insert(answer.get_answer_id(), bytes);
+                    self.0.kept_bytes.set(self.0.kept_bytes.get() + bytes);
+                }
                 self.0.changed.notify_waiters();
             }
             Ok(message::Call(_) | message::Bootstrap(_)) => {
@@ -174,14 +178,14 @@ impl Meter {
         self.0.changed.notify_waiters();
     }
 
-    /// How many bytes wait to be written.
-    pub(super) fn queued_bytes(&self) -> usize {
-        self.0.queued_bytes.get()
-    }
-
     /// Since when nothing was heard, if a call of the other side is not under way.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         (self.0.calls.get() == 0 && self.0.queued_bytes.get() == 0).then(|| self.0.heard_at.get())
+    }
+
+    /// Since when nothing was said, if neither side waits for an answer.
+    pub(super) fn quiet_since(&self) -> Option<Instant> {
+        self.idle_since().filter(|_| self.0.asked.get() == 0)
     }
 
     /// Since when an answer has been waited for in vain, while nothing else came either.
@@ -252,6 +256,22 @@ mod tests {
         frame(call(35), |frame| meter.came(frame).unwrap());
         frame(answer(35), |frame| meter.queued(frame, 1_001));
         frame(call(36), |frame| assert!(meter.came(frame).is_err(), "too many bytes"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_needs_no_acknowledgement_is_not_kept() {
+        let meter = meter();
+        let whole = |to: message::Builder<'_>| {
+            let mut answer = to.init_return();
+            answer.set_answer_id(1);
+            answer.set_no_finish_needed(true);
+        };
+        for _ in 0..100 {
+            frame(call(1), |frame| meter.came(frame).unwrap());
+            frame(whole, |frame| meter.queued(frame, 900));
+            meter.written(900);
+        }
+        assert!(has_room(&meter));
     }
 
     #[tokio::test(start_paused = true)]

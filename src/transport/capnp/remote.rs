@@ -122,6 +122,7 @@ impl Postbox for RemotePostbox {
             Rpc::PreVote(rpc) => (rpc.candidate, false),
             Rpc::RequestVote(rpc) => (rpc.candidate, false),
             Rpc::AppendEntries(rpc) => (rpc.leader, !rpc.slice.batches.is_empty()),
+            Rpc::Check(rpc) => (rpc.leader, true),
             Rpc::InstallSnapshot(rpc) => (rpc.leader, true),
             Rpc::TimeoutNow(rpc) => (rpc.leader, false),
         };
@@ -194,6 +195,7 @@ async fn supervise(plan: Rc<Plan>, mut inbox: Inbox) {
             Ok(None) => return,
             Ok(Some(pause)) => pause,
             Err(_) => {
+                plan.pace.set_socket(None);
                 plan.lost("the actor of its connection panicked".into(), false);
                 plan.pause(attempt)
             }
@@ -362,9 +364,8 @@ impl Plan {
     }
 
     fn drop_mail(&self, mail: impl Iterator<Item = (Rpc, usize)>) {
-        for (_, weight) in mail {
-            self.bytes.fetch_sub(weight, Relaxed);
-        }
+        let weight = mail.map(|(_, weight)| weight).sum();
+        self.bytes.fetch_sub(weight, Relaxed);
     }
 
     /// The short messages' connection says whether the peer is there.
@@ -429,7 +430,7 @@ impl Plan {
                     Ok(())
                 });
             }
-            Rpc::AppendEntries(rpc) => {
+            Rpc::AppendEntries(rpc) | Rpc::Check(rpc) => {
                 let mut request = raft.append_entries_request();
                 codec::write_append(&rpc, request.get().init_request());
                 let pace = (!self.is_bulk).then(|| (self.pace.clone(), self.bulk_bytes.clone()));

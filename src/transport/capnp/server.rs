@@ -32,7 +32,8 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections that have not shaken hands, the oldest first.
-type Lobby = Rc<RefCell<VecDeque<Meter>>>;
+#[derive(Default)]
+struct Lobby(RefCell<VecDeque<Meter>>);
 
 /// Begins to hear. To be called on the thread of the peer, which has to drive local tasks.
 ///
@@ -46,7 +47,7 @@ pub fn serve(open: Open, listener: std::net::TcpListener) -> io::Result<()> {
 }
 
 async fn accept(house: Rc<House>, listener: TcpListener) {
-    let lobby = Lobby::default();
+    let lobby = Rc::<Lobby>::default();
     loop {
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -65,7 +66,7 @@ async fn accept(house: Rc<House>, listener: TcpListener) {
             }
         };
         let meter = Meter::new(house.bounds());
-        let mut waiting = lobby.borrow_mut();
+        let mut waiting = lobby.0.borrow_mut();
         if waiting.len() >= house.limits().greetings_max
             && let Some(oldest) = waiting.pop_front()
         {
@@ -80,17 +81,17 @@ async fn accept(house: Rc<House>, listener: TcpListener) {
 
 /// Leaves the lobby, however it ends.
 struct Waiting {
-    lobby: Lobby,
+    lobby: Rc<Lobby>,
     meter: Meter,
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.lobby.borrow_mut().retain(|waiting| !waiting.is(&self.meter));
+        self.lobby.0.borrow_mut().retain(|waiting| !waiting.is(&self.meter));
     }
 }
 
-async fn receive(house: Rc<House>, lobby: Lobby, meter: Meter, stream: TcpStream, from: SocketAddr) {
+async fn receive(house: Rc<House>, lobby: Rc<Lobby>, meter: Meter, stream: TcpStream, from: SocketAddr) {
     let waiting = Waiting { lobby, meter: meter.clone() };
     prepare(&stream);
     let deadline = Instant::now() + Duration::from_millis(house.limits().handshake_ms);

@@ -97,9 +97,9 @@ impl Tls {
         Ends::from_pem(ca, certificate, key).map(Tls)
     }
 
-    /// What one's own certificate says: a peer can see before it begins that it is not another's.
-    pub(super) fn own(&self) -> Credentials {
-        self.0.own()
+    /// Whether one's own certificate is that of this peer: otherwise nobody would speak with it.
+    pub(crate) fn is_of_peer(&self, peer: PeerId) -> bool {
+        self.0.own().is_peer(peer)
     }
 
     /// Greets who connected. It takes as long as the other end likes: whoever calls this has a deadline.

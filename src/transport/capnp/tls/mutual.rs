@@ -221,6 +221,9 @@ fn plainly(error: io::Error) -> io::Error {
         Some(Error::InvalidCertificate(NotValidForNameContext { expected, .. })) => {
             format!("its certificate does not have the name `{}`", expected.to_str())
         }
+        Some(Error::AlertReceived(alert)) => {
+            format!("it does not take our certificate, or TLS as we speak it: {alert:?}")
+        }
         Some(error) => format!("no TLS with it: {error}"),
     };
     io::Error::new(error.kind(), what)
