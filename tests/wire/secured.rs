@@ -107,10 +107,12 @@ async fn a_peer_of_another_authority_is_not_spoken_with() {
     let remote = Remote::connect([live.plan.address(1)], authority.client()).await.unwrap();
     let client = remote.client::<Kv>().with_deadline(PATIENCE);
     assert_eq!(client.propose(&Command::append("a", "x")).await.unwrap(), Answer::Length(1));
-    live.until("both tell of it", || {
-        [1, 3].iter().all(|&id| live.told(id, "PeerDown").iter().any(|told| told.contains("TLS: ")))
-    })
-    .await;
+    for (id, other) in [(1, 3), (3, 1)] {
+        let down = format!("PeerDown other={other}");
+        let refused = |told: &String| told.contains("what=TLS: ");
+        live.until("it is told", || live.told(id, "ConnectionRefused").iter().any(refused)).await;
+        live.until("it is told", || live.told(id, &down).len() == 1).await;
+    }
     assert_eq!(live.status(3).last.index.0, 1, "it heard nothing");
     live.end().await;
 }
