@@ -25,7 +25,8 @@ fn ids() -> impl Strategy<Value = Vec<PeerId>> {
 }
 
 fn term() -> impl Strategy<Value = Term> {
-    any::<u64>().prop_map(Term)
+    // Term 0 is that of the first membership, and not the same as none.
+    prop_oneof![0..3u64, any::<u64>()].prop_map(Term)
 }
 
 fn index() -> impl Strategy<Value = Index> {

@@ -285,7 +285,8 @@ async fn what_is_asked_of_another_group_or_in_too_many_pieces_is_refused() {
 #[tokio::test]
 async fn those_who_only_knock_make_room_for_the_next() {
     local(async {
-        let house = house(|limits| limits.greetings_max = 2).await;
+        // Nobody leaves by itself.
+        let house = house(|limits| (limits.greetings_max, limits.handshake_ms) = (2, 600_000)).await;
         let mut streams = Vec::new();
         for _ in 0..3 {
             streams.push(house.stream().await);
