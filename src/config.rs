@@ -321,11 +321,6 @@ impl NetworkConfig {
         ] {
             check(field, limit >= 1, "must be at least 1")?;
         }
-        check(
-            "idle_ms",
-            self.idle_ms >= 10_000,
-            "must be at least 10,000: who watches is told something every 5,000",
-        )?;
         check("reconnect_ms_max", self.reconnect_ms_max >= self.reconnect_ms, "must be at least reconnect_ms")
     }
 }

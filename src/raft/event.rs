@@ -322,7 +322,8 @@ events! {
     }
     /// Another peer is reached over the network.
     PeerUp { /** Which peer. */ other: PeerId, /** Where it listens. */ address: String, }
-    /// Another peer is not reached any more. Told once, until it is reached again.
+    /// Another peer is not reached, or not any more. Told once until it is reached again, and once more if it then is
+    /// there and refuses.
     PeerDown {
         /// Which peer.
         other: PeerId,

@@ -74,3 +74,6 @@ pub use tls::{Tls, TlsError};
 pub(crate) mod messages_capnp {
     include!("../../schema/messages_capnp.rs");
 }
+
+#[cfg(test)]
+mod tests;

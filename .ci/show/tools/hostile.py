@@ -35,7 +35,7 @@ OVER_IDLE, UNREAD = 64, 256
 # Whoever holds a peer up is rid of after so many seconds.
 PATIENCE = 8 if QUICK else 60
 # Shorter waits, for the quick run; what is measured otherwise are the defaults.
-SETTINGS = "[network]\nhandshake_ms = 1500\nhalf_frame_ms = 3000\nidle_ms = 10000\n" if QUICK else ""
+SETTINGS = "[network]\nhandshake_ms = 1500\nhalf_frame_ms = 3000\nidle_ms = 3000\n" if QUICK else ""
 MIB = 1 << 20
 
 failed = []

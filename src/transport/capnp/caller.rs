@@ -300,20 +300,22 @@ async fn find(
             met.iter().for_each(|met| learn(&later, &address, met));
         }
     });
+    for (place, address) in addresses.iter().enumerate() {
+        let late =
+            || (address.clone(), Err(format!("it did not answer within {} ms", plan.deadline.as_millis())));
+        tried.entry(place).or_insert_with(late);
+    }
     let tried: Tried = tried.into_values().collect();
-    tried
-        .iter()
-        .find_map(|(_, met)| met.as_ref().ok().map(|met| met.peer))
-        .ok_or_else(|| nobody(&tried, plan.deadline))
+    tried.iter().find_map(|(_, met)| met.as_ref().ok().map(|met| met.peer)).ok_or_else(|| nobody(&tried))
 }
 
-fn nobody(tried: &Tried, patience: Duration) -> String {
+fn nobody(tried: &Tried) -> String {
     let mut what: Vec<_> = tried
         .iter()
         .filter_map(|(address, met)| met.as_ref().err().map(|cause| format!("{address}: {cause}")))
         .collect();
     if what.is_empty() {
-        what.push(format!("nobody answered within {} ms", patience.as_millis()));
+        what.push("there is no address to try: give one at least".into());
     }
     format!("no peer can be spoken to: {}", what.join("; "))
 }

@@ -33,8 +33,8 @@ pub(super) struct Frame {
 
 /// What frames may cost.
 pub(super) struct Allowance<'a> {
-    /// The longest, in bytes.
-    pub bytes_max: usize,
+    /// The longest, in bytes: asked when a frame begins, and not when it is waited for. A handshake may end meanwhile.
+    pub bytes_max: &'a dyn Fn() -> usize,
     /// What is free for everybody, in bytes; the rest comes out of the purse.
     pub free_bytes: usize,
     /// The purse; `None`: whoever is there is trusted with `bytes_max`.
@@ -84,8 +84,9 @@ async fn read_rest(
     let words: u64 =
         sizes.filter_map(|size| size.try_into().ok()).map(u32::from_le_bytes).map(u64::from).sum();
     let bytes = words.saturating_mul(8).saturating_add(table_bytes as u64);
-    if bytes > allowance.bytes_max as u64 {
-        return Err(refused(format!("a frame of {bytes} bytes, and {} are the limit", allowance.bytes_max)));
+    let bytes_max = (allowance.bytes_max)();
+    if bytes > bytes_max as u64 {
+        return Err(refused(format!("a frame of {bytes} bytes, and {bytes_max} are the limit")));
     }
     let bytes = bytes as usize;
     let share = read_body(&mut frame, bytes, from, allowance).await?;

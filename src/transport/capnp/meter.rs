@@ -47,7 +47,9 @@ struct Figures {
     queued_bytes: Cell<usize>,
     heard_at: Cell<Instant>,
     purse: RefCell<Option<Rc<Share>>>,
-    /// Why it is to end.
+    /// Why what came was not taken.
+    refused: RefCell<Option<String>>,
+    /// Why it is to end at once.
     end: RefCell<Option<String>>,
     changed: Notify,
 }
@@ -65,6 +67,7 @@ impl Meter {
             queued_bytes: Cell::default(),
             heard_at: Cell::new(Instant::now()),
             purse: RefCell::default(),
+            refused: RefCell::default(),
             end: RefCell::default(),
             changed: Notify::new(),
         }))
@@ -100,7 +103,17 @@ impl Meter {
         self.0.changed.notify_waiters();
     }
 
-    /// Why it is to end, if it is.
+    /// What came can't be taken: it ends once that was told.
+    pub(super) fn refuse(&self, why: impl Into<String>) {
+        self.0.refused.borrow_mut().get_or_insert_with(|| why.into());
+    }
+
+    /// Why it ended, or is about to.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.0.refused.borrow().clone().or_else(|| self.ended())
+    }
+
+    /// Why it is to end at once, if it is.
     pub(super) fn ended(&self) -> Option<String> {
         self.0.end.borrow().clone()
     }

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use capnp::{Error, Result, capability::Rc as Served};
-use tokio::{sync::mpsc, task::spawn_local};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::spawn_local,
+};
 
 use super::{
     messages_capnp::{self as wire, failure::Reason},
@@ -171,15 +174,20 @@ pub(super) async fn give(order: Order, admin: &wire::admin::Client) -> Result<Or
         }
         Order::Watch(events) => {
             let mut request = admin.watch_request();
-            request.get().set_watcher(capnp_rpc::new_client(Teller(events.clone())));
+            let (told, over) = oneshot::channel();
+            let teller = Teller { events: events.clone(), _told: told };
+            request.get().set_watcher(capnp_rpc::new_client(teller));
             let answer = request.send().promise.await?;
             let answer = answer.get()?;
             let begun = outcome(answer.get_result()?, Answer::Done)?;
             if begun.is_ok() {
                 let watch = answer.get_watch()?;
-                // Dropped, it ends: when nobody listens any more.
+                // Dropped, it ends: when nobody listens any more. When nobody tells any more the channel closes.
                 spawn_local(async move {
-                    events.closed().await;
+                    tokio::select! {
+                        () = events.closed() => {}
+                        _ = over => {}
+                    }
                     drop(watch);
                 });
             }
@@ -189,7 +197,11 @@ pub(super) async fn give(order: Order, admin: &wire::admin::Client) -> Result<Or
 }
 
 /// Passes on what a peer pushes. A slow reader makes the peer wait, and the peer counts what is missed.
-struct Teller(mpsc::Sender<Watched>);
+struct Teller {
+    events: mpsc::Sender<Watched>,
+    /// Gone with it: when the peer has let go of it, or is lost.
+    _told: oneshot::Sender<()>,
+}
 
 impl wire::watcher::Server for Teller {
     async fn events(
@@ -202,7 +214,7 @@ impl wire::watcher::Server for Teller {
         let missed = (missed > 0).then_some(Ok(Watched::Missed(missed)));
         let events = params.get_events()?;
         for watched in missed.into_iter().chain(events.iter().map(read_event)) {
-            if self.0.send(watched?).await.is_err() {
+            if self.events.send(watched?).await.is_err() {
                 return Err(Error::disconnected("nobody watches any more".into()));
             }
         }

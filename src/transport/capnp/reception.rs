@@ -58,6 +58,11 @@ impl Visit {
         self.guest.get()
     }
 
+    /// Whether it has said hello, be it welcome or not.
+    pub(super) fn was_greeted(&self) -> bool {
+        self.greeting.get()
+    }
+
     fn let_in(&self, guest: Guest) {
         self.guest.set(Some(guest));
         let house = &self.house;
@@ -121,7 +126,7 @@ enum Welcome {
 
 impl Visit {
     async fn meet(&self, hello: wire::hello::Reader<'_>) -> Result<std::result::Result<Welcome, Refused>> {
-        // One at a time, and only one: also of those that come before the first is answered.
+        // Also while the first is under way, and after it was refused.
         if self.greeting.replace(true) {
             return Ok(Err(Refused::Again));
         }

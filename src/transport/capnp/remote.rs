@@ -10,6 +10,7 @@
 //! nobody is told. Whoever expects an answer does without it.
 
 use std::{
+    cell::Cell,
     future::Future,
     panic::AssertUnwindSafe,
     rc::Rc,
@@ -151,7 +152,8 @@ pub fn reach(routes: Vec<Route>) -> (Arc<RemotePostbox>, Vec<(PeerId, LaneStart)
             let (mail, inbox) = mpsc::unbounded_channel();
             let (bulk_bytes, pace) = (bulk_bytes.clone(), pace.clone());
             let bytes = if is_bulk { bulk_bytes.clone() } else { Arc::default() };
-            let plan = Plan { route: route.clone(), pace, bulk_bytes, bytes: bytes.clone(), is_bulk };
+            let told = Cell::new(None);
+            let plan = Plan { route: route.clone(), pace, bulk_bytes, bytes: bytes.clone(), told, is_bulk };
             let start: LaneStart = Box::new(move || drop(spawn_local(supervise(Rc::new(plan), inbox))));
             starts.push((me, start));
             Mailbox { mail, bytes, bytes_max: route.limits.peer_bytes_max }
@@ -169,7 +171,17 @@ struct Plan {
     bulk_bytes: Arc<AtomicUsize>,
     /// What is under way on this one.
     bytes: Arc<AtomicUsize>,
+    told: Cell<Option<Told>>,
     is_bulk: bool,
+}
+
+/// What was told last of the other peer; of one that never was reached, too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Up,
+    Down,
+    /// It is there, and has said no: told once more, as it is for somebody to mend.
+    Refused,
 }
 
 type Inbox = mpsc::UnboundedReceiver<(Rpc, usize)>;
@@ -184,7 +196,7 @@ async fn supervise(plan: Rc<Plan>, mut inbox: Inbox) {
             Ok(Some(pause)) => pause,
             Err(_) => {
                 plan.pace.set_socket(None);
-                plan.lost("the actor of its connection panicked".into());
+                plan.lost("the actor of its connection panicked".into(), false);
                 plan.pause(attempt)
             }
         };
@@ -203,13 +215,19 @@ async fn run(plan: &Rc<Plan>, inbox: &mut Inbox, attempt: &mut u32) -> Option<Du
         // There may never be anything long to send.
         first = Some(inbox.recv().await?);
     }
+    if plan.route.local.introduction(plan.route.me).is_none() {
+        // Our own peer is down, or recovers: it has nothing to say, and there is nothing to tell.
+        plan.drop_mail(first.into_iter());
+        *attempt = 0;
+        return Some(plan.pause(0));
+    }
     let made = connect(plan).await;
     let (raft, mut system, meter) = match made {
         Ok(made) => made,
         Err(error) => {
             plan.drop_mail(first.into_iter());
             let is_final = matches!(&error, DialError::Refused(refused) if *refused != Refused::NotReady);
-            plan.lost(error.to_string());
+            plan.lost(error.to_string(), is_final);
             return Some(if is_final { REFUSED_PAUSE } else { plan.pause(*attempt) });
         }
     };
@@ -238,7 +256,7 @@ async fn run(plan: &Rc<Plan>, inbox: &mut Inbox, attempt: &mut u32) -> Option<Du
     if plan.is_bulk {
         plan.pace.set_socket(None);
     }
-    plan.lost(meter.ended().unwrap_or_else(|| "it closed the connection".into()));
+    plan.lost(meter.reason().unwrap_or_else(|| "it closed the connection".into()), false);
     // A connection that held for a while was a good one.
     if begun.elapsed() >= Duration::from_secs(1) {
         *attempt = 0;
@@ -351,20 +369,30 @@ impl Plan {
     }
 
     /// The short messages' connection says whether the peer is there.
-    fn set_reached(&self, reached: bool) -> bool {
-        let known = self.route.reached.get(&self.route.to).filter(|_| !self.is_bulk);
-        known.is_some_and(|known| known.swap(reached, Relaxed) != reached)
+    fn set_reached(&self, reached: bool) {
+        if let Some(known) = self.route.reached.get(&self.route.to).filter(|_| !self.is_bulk) {
+            known.store(reached, Relaxed);
+        }
     }
 
     fn found(&self) {
-        if self.set_reached(true) {
+        self.set_reached(true);
+        if !self.is_bulk && self.told.replace(Some(Told::Up)) != Some(Told::Up) {
             let (other, address) = (self.route.to, self.route.address.clone());
             self.route.local.note(self.route.me, || Event::PeerUp { other, address, why: Why::Reached });
         }
     }
 
-    fn lost(&self, cause: String) {
-        if self.set_reached(false) {
+    fn lost(&self, cause: String, is_refused: bool) {
+        self.set_reached(false);
+        let told = self.told.get();
+        let is_news = match told {
+            None | Some(Told::Up) => true,
+            Some(Told::Down) => is_refused,
+            Some(Told::Refused) => false,
+        };
+        if is_news && !self.is_bulk {
+            self.told.set(Some(if is_refused { Told::Refused } else { Told::Down }));
             let (other, address) = (self.route.to, self.route.address.clone());
             self.route.local.note(self.route.me, || Event::PeerDown {
                 other,

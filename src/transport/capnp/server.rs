@@ -146,8 +146,10 @@ async fn converse(
     };
     let _leaving = Leaving(visit.clone());
     drop(waiting);
-    if visit.guest().is_none() {
-        let why = meter.ended().unwrap_or_else(|| "it did not shake hands".into());
+    if visit.guest().is_none() && visit.was_greeted() {
+        // It was told why, and so was the log.
+    } else if visit.guest().is_none() {
+        let why = meter.reason().unwrap_or_else(|| "it did not shake hands".into());
         house.turn_away("handshake", from, &why, Why::NotWelcome);
     } else if !over {
         let idle = Duration::from_millis(limits.idle_ms);
@@ -161,7 +163,9 @@ async fn converse(
     }
     // What was asked of the other side fails at once; what is still in the queue has a moment to leave.
     meter.end("the connection is over");
-    let _ = timeout(PAUSE, system).await;
+    if !over {
+        let _ = timeout(PAUSE, system).await;
+    }
 }
 
 /// Leaves the house, however it ends: what a guest was given may live longer.

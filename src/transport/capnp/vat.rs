@@ -234,10 +234,10 @@ impl Connection<Side> for Link {
                 _ => Error::disconnected(error.to_string()),
             });
             // What is malformed is told before the connection ends; of what is broken nobody can be told.
-            if let Err(error) = &frame
-                && error.kind == capnp::ErrorKind::Disconnected
-            {
-                meter.end(error.extra.clone());
+            match &frame {
+                Err(error) if error.kind == capnp::ErrorKind::Disconnected => meter.end(error.extra.clone()),
+                Err(error) => meter.refuse(error.extra.clone()),
+                Ok(_) => {}
             }
             *inner.source.borrow_mut() = Some(source);
             Ok(frame?.map(|frame| Box::new(Came(frame)) as Box<dyn IncomingMessage>))
@@ -262,7 +262,7 @@ async fn receive(source: &mut Source, inner: &Inner) -> io::Result<Option<Frame>
     let (meter, terms) = (&inner.meter, &inner.terms);
     meter.room().await;
     let allowance = Allowance {
-        bytes_max: meter.bounds().frame_bytes,
+        bytes_max: &|| meter.bounds().frame_bytes,
         free_bytes: terms.free_bytes,
         budget: terms.budget.as_ref(),
         time: terms.frame_time,

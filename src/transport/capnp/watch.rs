@@ -78,7 +78,9 @@ pub(super) fn watch(visit: &Rc<Visit>, watcher: wire::watcher::Client) -> Watchi
     let (missed, over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
     visit.watchers.set(visit.watchers.get() + 1);
     visit.house.open.hub.attach(Listener { queue, missed: missed.clone(), over: over.clone() });
-    let telling = spawn_local(tell(watcher, events, missed, over.clone())).abort_handle();
+    // Well before the connection counts as idle.
+    let keep_alive = KEEP_ALIVE.min(Duration::from_millis(visit.house.limits().idle_ms / 2));
+    let telling = spawn_local(tell(watcher, events, missed, over.clone(), keep_alive)).abort_handle();
     Watching { visit: visit.clone(), over, telling }
 }
 
@@ -87,11 +89,12 @@ async fn tell(
     mut events: mpsc::Receiver<Report>,
     missed: Arc<AtomicU64>,
     over: Arc<AtomicBool>,
+    keep_alive: Duration,
 ) {
     let mut reports = Vec::new();
     while !over.load(Relaxed) {
         // Nothing in time is told as well.
-        if timeout(KEEP_ALIVE, events.recv_many(&mut reports, TELL_EVENTS)).await == Ok(0) {
+        if timeout(keep_alive, events.recv_many(&mut reports, TELL_EVENTS)).await == Ok(0) {
             break;
         }
         let mut request = watcher.events_request();

@@ -12,6 +12,7 @@ use crate::{
     transport::faults::{FaultGuard, Rule},
 };
 
+mod elsewhere;
 mod meeting;
 
 const ONE: PeerId = PeerId(1);

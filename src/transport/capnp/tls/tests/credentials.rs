@@ -72,8 +72,8 @@ fn a_peer_has_both_of_its_names() {
 #[test]
 fn ones_own_certificate_says_who_one_is() {
     let authority = Authority::new();
-    assert_eq!(answers(&authority.peer(3).own()), [false, true, true, false]);
-    assert_eq!(answers(&authority.admin().own()), [false, false, true, true]);
+    assert_eq!(answers(&authority.peer(3).0.own()), [false, true, true, false]);
+    assert_eq!(answers(&authority.admin().0.own()), [false, false, true, true]);
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn without_tls_nobody_can_be_told_from_anybody() {
 fn nothing_secret_is_shown() {
     let authority = Authority::new();
     assert_eq!(format!("{:?}", authority.peer(2)), "Tls");
-    assert_eq!(format!("{:?}", authority.peer(2).own()), "a peer");
-    assert_eq!(format!("{:?}", authority.admin().own()), "an operator");
-    assert_eq!(format!("{:?}", authority.client().own()), "an application");
+    assert_eq!(format!("{:?}", authority.peer(2).0.own()), "a peer");
+    assert_eq!(format!("{:?}", authority.admin().0.own()), "an operator");
+    assert_eq!(format!("{:?}", authority.client().0.own()), "an application");
 }

@@ -59,7 +59,7 @@ impl Files {
 #[test]
 fn what_is_in_order_is_read() {
     let files = Files::new();
-    assert!(files.read().unwrap().own().is_peer(PeerId(1)));
+    assert!(files.read().unwrap().0.own().is_peer(PeerId(1)));
     files.open_key_to(0o400);
     files.read().unwrap();
 }
