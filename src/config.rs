@@ -231,8 +231,8 @@ pub struct NetworkConfig {
     /// How many bytes of answers wait to be sent to one client before nothing more is read from it. A single answer may
     /// be longer: up to four times `frame_bytes_max`. Default 1 MiB.
     pub answer_bytes_max: usize,
-    /// How many bytes of long frames, longer than `greeting_bytes_max`, are held for all clients at a time; and how many
-    /// of answers that they have not taken yet. Default 32 MiB.
+    /// How many bytes of long frames, longer than `greeting_bytes_max`, are held for all clients at a time. Default
+    /// 32 MiB. (Answers that they have not taken yet may take four times `frame_bytes_max`.)
     pub client_bytes_max: usize,
     /// How many watchers of one connection are told what happens. Default 4.
     pub watchers_max: usize,

@@ -21,6 +21,8 @@ pub struct Gauges {
     settled: AtomicBool,
     log_base: AtomicU64,
     violations: AtomicU64,
+    /// Those that no role saw.
+    more_violations: AtomicU64,
     /// Written by the machine.
     applied: AtomicU64,
     /// The entries the machine is applying right now; `0` is none. Outlives it, so that its parent
@@ -107,6 +109,11 @@ impl Gauges {
         self.syncing.load(Relaxed)
     }
 
+    /// Another peer broke the protocol, and no role saw it.
+    pub fn add_violation(&self) {
+        self.more_violations.fetch_add(1, Relaxed);
+    }
+
     /// Who leads, as far as the role last knew.
     pub fn leader(&self) -> Option<PeerId> {
         Some(PeerId(self.leader.load(Relaxed))).filter(|&leader| leader != PeerId(0))
@@ -154,7 +161,7 @@ impl Gauges {
             compacted: Index(self.log_base.load(Relaxed)),
             poisoned: id(self.poisoned.load(Relaxed)).map(Index),
             disk_full: self.disk_full.load(Relaxed),
-            violations: self.violations.load(Relaxed),
+            violations: self.violations.load(Relaxed) + self.more_violations.load(Relaxed),
             followers,
         }
     }

@@ -59,7 +59,16 @@ impl Handler<Chunk> for Peer {
         if rpc.term < term || end > rpc.meta.bytes {
             return self.answer_chunk(rpc.reply, term, Taken::Failed);
         }
-        if rpc.term > term || self.role.is_none() || parts.gauges.leader() != Some(rpc.leader) {
+        if rpc.term > term || self.role.is_none() {
+            return;
+        }
+        let leader = parts.gauges.leader();
+        if leader != Some(rpc.leader) {
+            if leader.is_some() {
+                parts.gauges.add_violation();
+                let (by, what) = (rpc.leader, "a piece of a snapshot".into());
+                parts.witness.note(|| Event::Violation { by, what, why: Why::SecondLeader });
+            }
             return;
         }
         if rpc.meta.at.index <= parts.gauges.commit() {

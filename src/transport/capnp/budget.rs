@@ -128,11 +128,16 @@ impl Share {
         }
     }
 
-    /// Gives some of it back, or all that there is.
+    /// Gives some of it back, or all that there is, for it has moved.
     pub(super) fn shrink(&self, bytes: usize) {
+        self.moved(bytes.min(self.holding.bytes.get()));
+        self.give_back(bytes);
+    }
+
+    /// Gives some of it back, for it was not needed.
+    pub(super) fn give_back(&self, bytes: usize) {
         let held = self.holding.bytes.get();
         let back = bytes.min(held);
-        self.moved(back);
         self.holding.bytes.set(held - back);
         self.purse.free.set(self.purse.free.get() + back);
         self.purse.returned.notify_waiters();

@@ -4,7 +4,7 @@
 //! the order in which it was sent. The door bounds what waits there; what is not known when the deadline has
 //! passed is `unknown`.
 
-use std::{future::Future, rc::Rc, time::Duration};
+use std::{cell::Cell, future::Future, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use capnp::{Error, Result, capability::Rc as Served};
@@ -12,8 +12,8 @@ use futures::{StreamExt, channel::mpsc};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    codec::write_member, handshake::read_id, messages_capnp as wire, raft_service::check_group,
-    reception::Visit, status::write_role,
+    budget::Share, codec::write_member, handshake::read_id, messages_capnp as wire,
+    raft_service::check_group, reception::Visit, status::write_role,
 };
 use crate::{
     raft::{Outcome, PeerId, Port},
@@ -77,22 +77,46 @@ impl ClientService {
         Ok(Asked { outcomes, coming, deadline: self.deadline(params.get_deadline_ms()) })
     }
 
-    fn ask(&self, params: &wire::client::QueryParams) -> Result<(Option<Outcome>, Waiting)> {
+    /// What is asked, and until when an answer is of use; or what it is answered without being asked.
+    fn question(&self, params: &wire::client::QueryParams) -> Result<std::result::Result<Asking, Outcome>> {
         let params = params.get()?;
         check_group(params.get_group())?;
         let question = params.get_question()?;
-        let (port, answer) = Port::new();
-        let waiting = Waiting { answer, deadline: self.deadline(params.get_deadline_ms()) };
         if question.len() > self.command_bytes_max() {
-            return Ok((Some(self.too_large()), waiting));
+            return Ok(Err(self.too_large()));
         }
-        let (desk, question) = (&self.0.house.open.desk, Bytes::copy_from_slice(question));
-        match params.get_consistency() {
-            Ok(wire::Consistency::Local) => desk.ask_local(question, port),
-            Ok(wire::Consistency::Linearizable) => desk.read(question, port),
+        let is_local = match params.get_consistency() {
+            Ok(consistency) => consistency == wire::Consistency::Local,
             Err(_) => return Err(Error::failed("malformed: a consistency of no known kind".into())),
+        };
+        let deadline = self.deadline(params.get_deadline_ms());
+        Ok(Ok(Asking { question: Bytes::copy_from_slice(question), is_local, deadline }))
+    }
+
+    /// Asks the machine, once there is memory for as long an answer as this client has had of late: nobody knows how
+    /// long one is before it is there.
+    async fn ask(&self, asking: Asking) -> Outcome {
+        let Asking { question, is_local, deadline } = asking;
+        let deposit = self.0.answer_bytes.get();
+        if !self.pay(deposit).await {
+            return Outcome::Busy;
         }
-        Ok((None, waiting))
+        // Also if the client gives up, and this is dropped half-way.
+        let paid = Deposit { purse: self.0.meter.purse(), bytes: Cell::new(deposit) };
+        let (port, answer) = Port::new();
+        match is_local {
+            true => self.0.house.open.desk.ask_local(question, port),
+            false => self.0.house.open.desk.read(question, port),
+        }
+        let outcome = Waiting { answer, deadline }.outcome().await;
+        let bytes = bytes_of(&outcome);
+        self.0.answer_bytes.set(bytes.max(deposit / 2));
+        match bytes.checked_sub(deposit) {
+            None => paid.bytes.set(deposit - bytes),
+            Some(more) if self.pay(more).await => paid.bytes.set(0),
+            Some(_) => return Outcome::Busy,
+        }
+        outcome
     }
 
     fn submit(&self, group: u64, submission: Submission<'_>, deadline_ms: u32) -> Result<Waiting> {
@@ -178,6 +202,25 @@ fn read_command(from: wire::command::Reader<'_>) -> Result<Read<'_>> {
     Ok(Ok((submission, payload.len())))
 }
 
+/// What was paid, and is to be given back.
+struct Deposit {
+    purse: Option<Rc<Share>>,
+    bytes: Cell<usize>,
+}
+
+impl Drop for Deposit {
+    fn drop(&mut self) {
+        self.purse.iter().for_each(|purse| purse.give_back(self.bytes.get()));
+    }
+}
+
+/// A question, out of its frame.
+struct Asking {
+    question: Bytes,
+    is_local: bool,
+    deadline: Instant,
+}
+
 /// One outcome that is waited for.
 struct Waiting {
     answer: futures::channel::oneshot::Receiver<Outcome>,
@@ -240,19 +283,17 @@ impl wire::client::Server for ClientService {
         params: wire::client::QueryParams,
         mut results: wire::client::QueryResults,
     ) -> impl Future<Output = Result<()>> + 'static {
-        let asked = self.ask(&params);
+        let question = self.question(&params);
         drop(params);
         async move {
-            let (known, waiting) = asked?;
-            let outcome = match known {
-                Some(outcome) => outcome,
-                None => waiting.outcome().await,
+            let outcome = match question? {
+                Ok(asking) => self.ask(asking).await,
+                Err(known) => known,
             };
             let max = self.0.house.answer_frame_bytes().saturating_sub(AROUND_BYTES);
             let outcome = match outcome {
                 Outcome::Applied(answer) if answer.len() > max => Outcome::TooLarge { max },
-                outcome if self.pay(bytes_of(&outcome)).await => outcome,
-                _ => Outcome::Busy,
+                outcome => outcome,
             };
             self.write(outcome, results.get().init_outcome());
             Ok(())

@@ -84,7 +84,8 @@ impl House {
     pub(super) fn new(open: Open) -> Rc<House> {
         Rc::new(House {
             budget: Budget::new(open.limits.client_bytes_max),
-            answers: Budget::new(open.limits.client_bytes_max),
+            // As much as the longest answer.
+            answers: Budget::new(open.limits.frame_bytes_max.saturating_mul(ANSWER_FRAMES)),
             open,
             clients: Cell::default(),
             peers: RefCell::default(),

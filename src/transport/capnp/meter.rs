@@ -35,6 +35,7 @@ pub(super) struct Meter(Rc<Figures>);
 struct Figures {
     bounds: Cell<Bounds>,
     trusted: Cell<bool>,
+    heard: Cell<bool>,
     /// Calls that came, and were not answered yet: nor given up by who asked.
     calls: RefCell<HashSet<u32>>,
     /// Answers that were not acknowledged yet, and how long they are.
@@ -59,6 +60,7 @@ impl Meter {
         Meter(Rc::new(Figures {
             bounds: Cell::new(bounds),
             trusted: Cell::default(),
+            heard: Cell::default(),
             calls: RefCell::default(),
             kept: RefCell::default(),
             kept_bytes: Cell::default(),
@@ -89,6 +91,11 @@ impl Meter {
 
     pub(super) fn is_trusted(&self) -> bool {
         self.0.trusted.get()
+    }
+
+    /// Whether anything came that could be read.
+    pub(super) fn was_heard(&self) -> bool {
+        self.0.heard.get()
     }
 
     /// From now on more is welcome: who is there is known.
@@ -149,6 +156,7 @@ impl Meter {
     /// A frame came.
     pub(super) fn came(&self, message: message::Reader<'_>) -> Result<(), String> {
         self.0.heard_at.set(Instant::now());
+        self.0.heard.set(true);
         match message.which() {
             Ok(message::Call(Ok(call))) => self.begun(call.get_question_id()),
             Ok(message::Bootstrap(Ok(call))) => self.begun(call.get_question_id()),

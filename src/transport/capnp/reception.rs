@@ -40,7 +40,12 @@ pub(super) struct Visit {
     guest: Cell<Option<Guest>>,
     /// How many watchers it has.
     pub(super) watchers: Cell<usize>,
+    /// How long its answers have been of late, in bytes; much, until it is known.
+    pub(super) answer_bytes: Cell<usize>,
 }
+
+/// How long the first answer is taken to be.
+const FIRST_ANSWER_BYTES: usize = 1 << 20;
 
 impl Visit {
     pub(super) fn new(
@@ -50,7 +55,8 @@ impl Visit {
         from: SocketAddr,
     ) -> Rc<Visit> {
         let (greeting, guest, watchers) = (Cell::default(), Cell::default(), Cell::default());
-        Rc::new(Visit { house, meter, from, credentials, greeting, guest, watchers })
+        let answer_bytes = Cell::new(FIRST_ANSWER_BYTES);
+        Rc::new(Visit { house, meter, from, credentials, greeting, guest, watchers, answer_bytes })
     }
 
     /// Who came, once the handshake is done.

@@ -67,11 +67,13 @@ async fn accept(house: Rc<House>, listener: TcpListener) {
         };
         let meter = Meter::new(house.bounds(false));
         let mut waiting = lobby.0.borrow_mut();
-        if waiting.len() >= house.limits().greetings_max
-            && let Some(oldest) = waiting.pop_front()
-        {
-            oldest.end("others wait for their handshake, too");
-            house.turn_away("lobby", from, "too many connections wait for their handshake", Why::TooMany);
+        if waiting.len() >= house.limits().greetings_max {
+            // Who has said something is more likely to mean it.
+            let mute = waiting.iter().position(|meter| !meter.was_heard()).unwrap_or_default();
+            if let Some(oldest) = waiting.remove(mute) {
+                oldest.end("others wait for their handshake, too");
+                house.turn_away("lobby", from, "too many connections wait for their handshake", Why::TooMany);
+            }
         }
         waiting.push_back(meter.clone());
         drop(waiting);
