@@ -117,13 +117,22 @@ impl Objection {
     }
 }
 
+/// A name in a text: what strangers call themselves may be long, and anything.
+fn short(name: &str) -> String {
+    const CHARS_MAX: usize = 80;
+    let cut = if name.chars().count() > CHARS_MAX { ".." } else { "" };
+    format!("{:?}{cut}", name.chars().take(CHARS_MAX).collect::<String>())
+}
+
 /// What is known, what came instead, and what to do.
 impl fmt::Display for Objection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Objection::Cluster { ours, theirs } => write!(
                 f,
-                "expected the cluster {ours:?}, met {theirs:?}: give each peer the addresses and the data of one cluster"
+                "expected the cluster {}, met {}: give each peer the addresses and the data of one cluster",
+                short(ours),
+                short(theirs)
             ),
             Objection::Membership { ours, theirs } => write!(
                 f,

@@ -50,7 +50,8 @@ impl std::fmt::Display for Refused {
             }
             Refused::Cluster { wanted, met } => write!(
                 f,
-                "it belongs to the cluster `{met}`, and `{wanted}` was asked for: give the address of a peer of that one"
+                "it belongs to the cluster {met:?}, and {:?} was asked for: give the address of a peer of that one",
+                wanted.chars().take(80).collect::<String>()
             ),
             Refused::NotMe { wanted, met } => write!(
                 f,
