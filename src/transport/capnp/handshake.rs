@@ -50,8 +50,8 @@ impl std::fmt::Display for Refused {
             }
             Refused::Cluster { wanted, met } => write!(
                 f,
-                "it belongs to the cluster {met:?}, and {:?} was asked for: give the address of a peer of that one",
-                wanted.chars().take(80).collect::<String>()
+                "it belongs to the cluster `{met}`, and `{}` was asked for: give the address of a peer of that one",
+                wanted.chars().flat_map(char::escape_debug).take(80).collect::<String>()
             ),
             Refused::NotMe { wanted, met } => write!(
                 f,
