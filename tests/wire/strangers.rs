@@ -40,7 +40,7 @@ async fn with_a_stranger(change: impl FnOnce(&mut Plan) -> Option<String>) -> (W
 async fn a_peer_of_another_cluster_is_turned_away_and_stops() {
     let (why, cause, told) = with_a_stranger(|_| Some("another".into())).await;
     assert_eq!(why, Why::AnotherCluster);
-    assert!(cause.contains("does not listen to this one: expected the cluster `1="), "{cause}");
+    assert!(cause.contains("does not listen to this one: expected the cluster \"1="), "{cause}");
     assert!(
         cause.contains("met `another`: give each peer the addresses and the data of one cluster"),
         "{cause}"
