@@ -42,10 +42,10 @@ async fn a_peer_of_another_cluster_is_turned_away_and_stops() {
     assert_eq!(why, Why::AnotherCluster);
     assert!(cause.contains("does not listen to this one: expected the cluster \"1="), "{cause}");
     assert!(
-        cause.contains("met `another`: give each peer the addresses and the data of one cluster"),
+        cause.contains("met \"another\": give each peer the addresses and the data of one cluster"),
         "{cause}"
     );
-    assert!(told.contains("met `another`"), "{told}");
+    assert!(told.contains("met \"another\""), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

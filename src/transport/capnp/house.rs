@@ -178,7 +178,8 @@ impl House {
 /// What strangers say ends in logs: in one line, and not a long one.
 fn harmless(what: &str) -> String {
     const CHARS_MAX: usize = 300;
-    what.chars().flat_map(char::escape_debug).take(CHARS_MAX).collect()
+    let shown = |char: char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char };
+    what.chars().map(shown).take(CHARS_MAX).collect()
 }
 
 /// How many calls a connection may have under way before its handshake.
