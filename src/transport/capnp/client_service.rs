@@ -109,7 +109,8 @@ impl ClientService {
             false => self.0.house.open.desk.read(question, port),
         }
         let outcome = Waiting { answer, deadline }.outcome().await;
-        let bytes = bytes_of(&outcome);
+        // What is too long to be told is not told, and needs no memory.
+        let bytes = bytes_of(&outcome).min(self.0.house.answer_frame_bytes().saturating_sub(deposit));
         self.0.answer_bytes.set(bytes.max(deposit / 2));
         match bytes.checked_sub(deposit) {
             None => paid.bytes.set(deposit - bytes),

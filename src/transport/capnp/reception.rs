@@ -55,7 +55,7 @@ impl Visit {
         from: SocketAddr,
     ) -> Rc<Visit> {
         let (greeting, guest, watchers) = (Cell::default(), Cell::default(), Cell::default());
-        let answer_bytes = Cell::new(FIRST_ANSWER_BYTES);
+        let answer_bytes = Cell::new(FIRST_ANSWER_BYTES.min(house.limits().frame_bytes_max));
         Rc::new(Visit { house, meter, from, credentials, greeting, guest, watchers, answer_bytes })
     }
 
