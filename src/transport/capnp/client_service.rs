@@ -108,9 +108,8 @@ impl ClientService {
             true => self.0.house.open.desk.ask_local(question, port),
             false => self.0.house.open.desk.read(question, port),
         }
-        let outcome = Waiting { answer, deadline }.outcome().await;
-        // What is too long to be told is not told, and needs no memory.
-        let bytes = bytes_of(&outcome).min(self.0.house.answer_frame_bytes().saturating_sub(deposit));
+        let outcome = self.tellable(Waiting { answer, deadline }.outcome().await);
+        let bytes = bytes_of(&outcome);
         self.0.answer_bytes.set(bytes.max(deposit / 2));
         match bytes.checked_sub(deposit) {
             None => paid.bytes.set(deposit - bytes),
@@ -134,6 +133,20 @@ impl ClientService {
             Some(purse) => purse.grow(bytes).await.is_ok(),
             None => true,
         }
+    }
+
+    /// What one frame may carry; what is longer is said to be too large, and let go.
+    fn tellable(&self, outcome: Outcome) -> Outcome {
+        let max = self.room();
+        match outcome {
+            Outcome::Applied(answer) if answer.len() > max => Outcome::TooLarge { max },
+            outcome => outcome,
+        }
+    }
+
+    /// What is in one frame for answers, in bytes.
+    fn room(&self) -> usize {
+        self.0.house.answer_frame_bytes().saturating_sub(AROUND_BYTES)
     }
 
     fn too_large(&self) -> Outcome {
@@ -263,7 +276,7 @@ impl wire::client::Server for ClientService {
         drop(params);
         async move {
             let mut outcomes = asked?.outcomes().await;
-            let mut room = self.0.house.answer_frame_bytes().saturating_sub(AROUND_BYTES);
+            let mut room = self.room();
             if !self.pay(outcomes.iter().map(bytes_of).sum::<usize>().min(room)).await {
                 outcomes.iter_mut().for_each(|outcome| *outcome = Outcome::Unknown);
             }
@@ -290,11 +303,6 @@ impl wire::client::Server for ClientService {
             let outcome = match question? {
                 Ok(asking) => self.ask(asking).await,
                 Err(known) => known,
-            };
-            let max = self.0.house.answer_frame_bytes().saturating_sub(AROUND_BYTES);
-            let outcome = match outcome {
-                Outcome::Applied(answer) if answer.len() > max => Outcome::TooLarge { max },
-                outcome => outcome,
             };
             self.write(outcome, results.get().init_outcome());
             Ok(())
