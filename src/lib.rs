@@ -69,12 +69,20 @@
 #![deny(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+#[cfg(not(raft_actors_planted))]
+#[macro_use]
+mod planted;
+#[cfg(raft_actors_planted)]
+#[macro_use]
+pub mod planted;
+
 pub mod actor;
 mod binary;
 pub mod client;
 pub mod cluster;
 pub mod config;
 pub mod error;
+pub mod lab;
 pub mod machine;
 pub mod observe;
 pub mod raft;

@@ -187,6 +187,16 @@ impl<R: Role> Office<R> {
     }
 
     /// What leaves after the sync, but for errands.
+    #[cfg(raft_actors_planted)]
+    fn promise_too_early(&mut self) {
+        let is_early = |letter: &mut Letter| match letter {
+            Letter::Voted(..) => planted!(VoteBeforeSync),
+            Letter::Appended(..) => planted!(AckBeforeSync),
+            _ => false,
+        };
+        self.out.letters.replies.extract_if(.., is_early).for_each(Letter::send);
+    }
+
     fn send_letters(&mut self) {
         let letters = std::mem::take(&mut self.out.letters);
         for letter in letters.replies {
@@ -237,6 +247,8 @@ impl<R: Embody> RoleActor<R> {
         for errand in std::mem::take(&mut office.out.early) {
             R::run(errand, &mut self.crew, &office.role, &office.desk, ctx);
         }
+        #[cfg(raft_actors_planted)]
+        office.promise_too_early();
         if office.role.state().log().has_urgent_records() {
             self.sync(ctx);
         } else {

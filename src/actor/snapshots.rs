@@ -28,9 +28,14 @@ impl MachineActor {
         (self.entries_since, self.bytes_since) = (0, 0);
         // What the view will show, whenever it comes: by then more may have been applied.
         let (at, sessions, membership) = (self.applied, self.sessions.clone(), self.membership.clone());
+        #[cfg(raft_actors_planted)]
+        let sessions = if planted!(SessionsNotInSnapshot) { Sessions::new(64, 64) } else { sessions };
         let view = self.engine.view();
         self.when_run(view, ctx, move |actor, view, ctx| {
             actor.parts.witness.note(|| Event::SnapshotBegun { at, why });
+            if planted!(MarkerFirst) {
+                actor.peer.do_send(Deliver(Snapshotted { at }));
+            }
             let compress = actor.parts.identity.config.compress_snapshots;
             let writer = Box::new(move |into: &mut dyn Write| {
                 wrapping::write(compress, into, |into| {
@@ -88,6 +93,9 @@ impl MachineActor {
             Ok((sessions, engine)) => {
                 (actor.sessions, actor.engine) = (sessions, engine);
                 actor.applied = meta.at;
+                if planted!(AppliedTwice) {
+                    actor.applied.index = meta.at.index.prev();
+                }
                 actor.membership = meta.membership.clone();
                 actor.restored(ctx);
             }

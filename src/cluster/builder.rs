@@ -196,8 +196,14 @@ impl<I: Interface> Builder<I> {
 
     /// Adds an observer of everything that happens.
     #[must_use]
-    pub fn observe(mut self, observer: impl Observer) -> Self {
-        self.observers.push(Box::new(observer));
+    pub fn observe(self, observer: impl Observer) -> Self {
+        self.observe_all([Box::new(observer) as Box<dyn Observer>])
+    }
+
+    /// Adds observers of any kinds.
+    #[must_use]
+    pub fn observe_all(mut self, observers: impl IntoIterator<Item = Box<dyn Observer>>) -> Self {
+        self.observers.extend(observers);
         self
     }
 

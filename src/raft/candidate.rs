@@ -34,7 +34,10 @@ impl Candidate {
         state.vote_for(state.id());
         let (last, deadline_ms) = (state.log().last(), state.election_deadline_ms());
         state.note(|| Event::Campaigned { last, why });
-        Candidate { state, votes: BTreeSet::new(), transfer, deadline_ms }
+        let votes = BTreeSet::new();
+        #[cfg(raft_actors_planted)]
+        let votes = if planted!(LateVote) { crate::planted::late_votes(state.id(), None) } else { votes };
+        Candidate { state, votes, transfer, deadline_ms }
     }
 
     fn into_follower(self) -> AnyRole {
@@ -51,6 +54,18 @@ impl Candidate {
 
     fn into_pre_candidate(self) -> AnyRole {
         AnyRole::PreCandidate(PreCandidate::new(self.state, Why::NoMajorityInTime))
+    }
+
+    /// A vote that is here already counts as somebody else's; one of today will count tomorrow.
+    #[cfg(raft_actors_planted)]
+    fn count_wrongly(&mut self, from: PeerId) {
+        if planted!(LateVote) {
+            crate::planted::late_votes(self.state.id(), Some(from));
+        }
+        if planted!(DuplicateVotes) && self.votes.contains(&from) {
+            let other = self.state.membership().others(self.state.id()).find(|peer| !self.votes.contains(peer));
+            self.votes.extend(other);
+        }
     }
 
     /// Our own vote is durable, and a majority is for us.
@@ -130,6 +145,8 @@ impl Receive<Voted> for Candidate {
     /// "If votes received from majority of servers: become leader" (§5.2).
     fn receive(&mut self, answer: Voted, _: &mut Outbox<Canvass>) -> Next<Self, Voted> {
         if answer.granted {
+            #[cfg(raft_actors_planted)]
+            self.count_wrongly(answer.from);
             self.votes.insert(answer.from);
         }
         if self.is_elected() { Next::Become(Self::into_leader) } else { Next::Stay }

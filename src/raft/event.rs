@@ -71,6 +71,9 @@ macro_rules! events {
         }
 
         impl Event {
+            /// The names of all events, in the order of the alphabet.
+            pub const NAMES: &[&'static str] = &[$(stringify!($event)),*];
+
             /// The name of the event.
             pub fn name(&self) -> &'static str {
                 match self {

@@ -96,7 +96,8 @@ impl Follower {
     /// "If leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of last new
     /// entry)": never beyond what is known to match, whatever else our log holds.
     fn commit(&mut self, leader_commit: Index, matched: Index, letters: &mut Letters) {
-        let commit = leader_commit.min(matched);
+        let known = if planted!(CommitBeyondMatch) { self.state.log().last().index } else { matched };
+        let commit = leader_commit.min(known);
         if commit > self.state.commit() {
             let batches = self.state.commit_to(commit, Why::LeaderCommitted);
             letters.apply(batches, Vec::new());

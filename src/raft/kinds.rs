@@ -36,6 +36,8 @@ macro_rules! names {
     };
 }
 
+pub(crate) use names;
+
 names! {
     /// The four roles a peer can hold.
     RoleKind {

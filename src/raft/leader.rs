@@ -211,7 +211,8 @@ impl Leader {
         let matched =
             |peer| if peer == me { Some(durable) } else { self.views.get(&peer).map(|view| view.matched) };
         let commit = quorum::reached(self.state.membership(), matched).min(durable);
-        if commit > self.state.commit() && self.state.log().term_at(commit) == Some(self.state.term()) {
+        let is_ours = self.state.log().term_at(commit) == Some(self.state.term()) || planted!(OldTermCommit);
+        if commit > self.state.commit() && is_ours {
             let batches = self.state.commit_to(commit, Why::QuorumHolds);
             letters.apply(batches, self.take_waiting(commit));
         }
@@ -239,12 +240,13 @@ impl Leader {
     /// Releases the reads whose round a quorum echoed, once an entry of our own term is committed:
     /// before that our commit index may be behind what earlier leaders committed (§8).
     pub(super) fn confirm_reads(&mut self, letters: &mut Letters) {
-        if self.reads.count() == 0 || self.state.commit() < self.first_of_term {
+        let is_settled = self.state.commit() >= self.first_of_term || planted!(NoNoopBeforeReads);
+        if self.reads.count() == 0 || !is_settled {
             return;
         }
         let (me, ours) = (self.state.id(), self.reads.round());
         let echoed =
-            |peer| if peer == me { Some(ours) } else { self.views.get(&peer).map(|view| view.round) };
+            |peer| if peer == me || planted!(ReadWithoutQuorum) { Some(ours) } else { self.views.get(&peer).map(|view| view.round) };
         let queries = self.reads.confirm(quorum::reached(self.state.membership(), echoed));
         if !queries.is_empty() {
             let (count, index) = (queries.len(), self.state.commit());

@@ -196,6 +196,8 @@ impl Log {
         if let Some(from) = self.conflict(batches) {
             self.truncate(from);
         }
+        #[cfg(raft_actors_planted)]
+        self.cut_behind(batches);
         let mut new = SmallVec::new();
         for batch in batches {
             if let Some(rest) = batch.within(self.last.index.next(), Index(u64::MAX)) {
@@ -204,6 +206,14 @@ impl Log {
             }
         }
         new
+    }
+
+    #[cfg(raft_actors_planted)]
+    fn cut_behind(&mut self, batches: &[Batch]) {
+        let end = batches.last().map(|batch| batch.last().index).filter(|&end| end < self.last.index);
+        if let Some(end) = end.filter(|&end| end >= self.base.index && planted!(TruncateOnAppend)) {
+            self.truncate(end.next());
+        }
     }
 
     fn truncate(&mut self, from: Index) {

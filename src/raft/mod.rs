@@ -59,7 +59,7 @@ mod common;
 pub mod dry;
 pub mod event;
 pub mod follower;
-mod kinds;
+pub(crate) mod kinds;
 pub mod leader;
 pub mod log;
 pub mod mail;

@@ -191,7 +191,9 @@ impl State {
         let from = self.term;
         self.term = term;
         self.vote = None;
-        self.log.record_ballot(term, None);
+        if !planted!(ForgottenTerm) {
+            self.log.record_ballot(term, None);
+        }
         self.note(|| Event::TermChanged { from, why });
     }
 
@@ -200,7 +202,9 @@ impl State {
         if self.vote != Some(peer) {
             assert!(self.vote.is_none(), "one vote a term");
             self.vote = Some(peer);
-            self.log.record_ballot(self.term, self.vote);
+            if !planted!(ForgottenVote) {
+                self.log.record_ballot(self.term, self.vote);
+            }
         }
     }
 

@@ -31,6 +31,11 @@ pub struct Peers(
 );
 
 impl Peers {
+    /// They, in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = PeerId> {
+        self.0.iter().copied()
+    }
+
     fn contains(&self, peer: PeerId) -> bool {
         self.0.binary_search(&peer).is_ok()
     }
