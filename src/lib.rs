@@ -75,6 +75,7 @@ pub mod client;
 pub mod cluster;
 pub mod config;
 pub mod error;
+pub mod lab;
 pub mod machine;
 pub mod observe;
 pub mod raft;

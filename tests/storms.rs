@@ -170,8 +170,8 @@ fn storms_do_no_harm() {
         }
         acknowledged += fate.acknowledged;
         reads += fate.reads;
-        for (event, count) in &witness.seen().counts {
-            *counts.entry(*event).or_insert(0) += count;
+        for (event, count) in witness.seen().counts().events {
+            *counts.entry(event).or_insert(0) += count;
         }
         if !fate.wrong.is_empty() {
             let text = format!("{:#?}", &fate.wrong[..fate.wrong.len().min(4)]);

@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cluster",
         &["raft", "config", "error", "storage", "transport", "observe", "machine", "actor", "client"],
     ),
+    ("lab", &["raft", "machine", "observe", "cluster", "client", "config", "error", "transport", "storage"]),
 ];
 
 /// Crates that may appear in some rooms only.
@@ -35,7 +36,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("capnp", &["transport"]),
     ("capnp_rpc", &["transport"]),
     ("slog", &["observe", "cluster"]),
-    ("tokio", &["actor", "client", "cluster", "observe", "storage", "transport"]),
+    ("tokio", &["actor", "client", "cluster", "lab", "observe", "storage", "transport"]),
     // The transport reads who it is from PEM files, before anything begins; what is written is storage's.
     ("std::fs", &["storage", "transport"]),
     // Addresses may be named where peers are put on machines, and where that goes wrong.
