@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     observe::Report,
-    raft::{ActorKind, Event, Index, PeerId, Position, RoleKind, Term},
+    raft::{ActorKind, Event, Index, PeerId, Position, RoleKind, Term, Why},
 };
 
 mod disk;
@@ -110,7 +110,7 @@ impl Book {
                 if *actor == ActorKind::Machine {
                     self.machine_fell();
                 }
-                if *why != crate::raft::Why::Injected && !world.allows(Allowed::Panics) {
+                if *why != Why::Injected && !world.allows(Allowed::Panics) {
                     world.accuse(
                         report,
                         Invariant::Expected,

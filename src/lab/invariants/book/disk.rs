@@ -56,8 +56,9 @@ impl Book {
     /// What was synced, and is not there any more. A truncation that was under way may have been the last
     /// thing to reach the disk; and what a snapshot covers is there.
     fn lost(&self, last: Position, ballot: Ballot, snapshot: Position, world: &World) -> Option<String> {
+        // A log that does not hold what a snapshot ends with goes whole (§7).
         if let Some(surviving) = self.surviving
-            && surviving.index > snapshot.index
+            && world.tree.holds(surviving, snapshot) == Some(true)
             && world.tree.holds(last, surviving) == Some(false)
         {
             return Some(format!("{surviving} was synced, and the log that is read back ends with {last}"));

@@ -68,6 +68,7 @@ fn snapshots_survive() {
     };
     holds(taken(), |stage| stage.reboot(2, 2, at(1, 4), 3, at(1, 2)));
     violates(Invariant::Survival, taken(), |stage| stage.reboot(2, 2, at(1, 4), 3, Position::ZERO));
+    violates(Invariant::Survival, taken(), |stage| stage.reboot(2, 2, at(1, 3), 3, at(1, 2)));
     violates(Invariant::Bounds, taken(), |stage| {
         stage.grow(1, 5, at(1, 5));
         stage.grow(3, 3, at(1, 5));
@@ -94,6 +95,39 @@ fn what_a_snapshot_covers_is_not_missed() {
     violates(Invariant::Survival, ahead(), |stage| {
         stage.install(2, at(1, 8), false);
         stage.reboot(2, 2, at(1, 4), 3, Position::ZERO);
+    });
+}
+
+/// Also where its log had gone another way, up to where and beyond.
+#[test]
+fn what_a_snapshot_replaces_is_not_missed() {
+    let forked = || {
+        let mut stage = Stage::led();
+        stage.append(1, 3, at(1, 9));
+        stage.grow(2, 3, at(1, 9));
+        stage.elect(3, 2, at(1, 2));
+        stage.grow(3, 3, at(2, 8));
+        stage.enter(1, 2, RoleKind::Follower);
+        stage.truncate(1, 3);
+        stage.grow(1, 3, at(2, 8));
+        stage.commit(3, 6);
+        stage
+    };
+    violates(Invariant::Survival, forked(), |stage| stage.reboot(2, 1, at(2, 6), 0, Position::ZERO));
+    holds(forked(), |stage| stage.reboot(2, 1, at(2, 6), 0, at(2, 6)));
+    holds(forked(), |stage| {
+        stage.commit(3, 8);
+        stage.truncate(2, 9);
+        stage.reboot(2, 1, at(2, 8), 0, at(2, 8));
+    });
+    holds(forked(), |stage| {
+        stage.enter(2, 2, RoleKind::Follower);
+        stage.sync(2, at(1, 9));
+        stage.install(2, at(2, 6), false);
+        stage.ack(2, 3, 6);
+        stage.append(2, 7, at(2, 8));
+        stage.truncate(2, 8);
+        stage.reboot(2, 2, at(2, 7), 0, at(2, 6));
     });
 }
 

@@ -240,6 +240,7 @@ fn voters_that_never_came_hold_nothing() {
     };
     let of = |voters: &[u64]| commit(Oracle::of(voters.iter().map(|&peer| PeerId(peer))));
     violates(Invariant::QuorumHolds, of(&[1, 2, 3]), |stage| stage.commit(1, 2));
+    violates(Invariant::QuorumHolds, of(&[1, 2]), |stage| stage.commit(1, 2));
     holds(of(&[1]), |stage| stage.commit(1, 2));
     holds(commit(Oracle::new()), |stage| stage.commit(1, 2));
 }
@@ -258,6 +259,14 @@ fn who_recovers_is_silent() {
     violates(Invariant::Silence, fallen(), |stage| stage.say(2, 3, KIND, "term=1 prev=2@1 commit=2"));
     violates(Invariant::Silence, fallen(), |stage| {
         stage.say(1, 3, MessageKind::TimeoutNow, "term=1");
+    });
+    // It fell in a later term than the one it led.
+    violates(Invariant::Silence, Stage::led(), |stage| {
+        stage.enter(1, 3, RoleKind::Follower);
+        stage.sync(1, at(1, 2));
+        stage.crash(1, ActorKind::Role, Why::Injected);
+        stage.recover(1, ActorKind::Role);
+        stage.say(1, 3, KIND, "term=1 prev=2@1 commit=2");
     });
     holds(fallen(), |stage| {
         // What the fallen leader had told its replicators to send.
