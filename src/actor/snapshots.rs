@@ -46,23 +46,32 @@ impl MachineActor {
             let snapshots = actor.snapshots.clone();
             // A store may run the writer before it answers.
             match aside(actor.parts.is_live, move || snapshots.save(at, membership, writer)) {
-                Soon::Now(Some(Wait::Now(saved))) => actor.saved(saved, why),
+                Soon::Now(Some(Wait::Now(saved))) => actor.saved(at, saved, why),
                 begun => {
                     let saved = when_saved(begun).into_actor(actor);
-                    ctx.spawn(saved.map(move |saved, actor, _| actor.saved(saved, why)));
+                    ctx.spawn(saved.map(move |saved, actor, _| actor.saved(at, saved, why)));
                 }
             }
         });
     }
 
-    pub(super) fn saved(&mut self, saved: Result<Arc<SnapshotMeta>, StorageError>, why: Why) {
+    pub(super) fn saved(
+        &mut self,
+        begun: Position,
+        saved: Result<Arc<SnapshotMeta>, StorageError>,
+        why: Why,
+    ) {
         self.saving = false;
         match saved {
             Ok(meta) => {
                 let (at, bytes) = (meta.at, meta.bytes);
                 self.parts.gauges.set_snapshot(at.index);
-                self.parts.witness.note(|| Event::SnapshotTaken { at, bytes, why });
-                self.peer.do_send(Deliver(Snapshotted { at }));
+                // A leader's snapshot may have come into force meanwhile, ahead of what this machine has
+                // applied. That one is not taken here: the role is told of it as it came.
+                if at == begun {
+                    self.parts.witness.note(|| Event::SnapshotTaken { at, bytes, why });
+                    self.peer.do_send(Deliver(Snapshotted { at }));
+                }
                 let answer = Bytes::copy_from_slice(&at.index.0.to_le_bytes());
                 self.savers.drain(..).for_each(|port| port.answer(Outcome::Applied(answer.clone())));
             }

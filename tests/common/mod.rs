@@ -8,7 +8,6 @@
 pub mod ledger;
 pub mod load;
 pub mod recording;
-pub mod safety;
 
 pub use ledger::{Cure, Ledger, LedgerActor, POISON};
 pub use load::{Books, Load, Told, agree, propose_all};

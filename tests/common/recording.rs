@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use raft_actors::{
+    lab::invariants::{Allowed, Oracle},
     observe::{Observer, Report},
     raft::{ActorKind, Event, PeerId, RoleKind, Term, Why},
 };
@@ -83,25 +84,27 @@ impl Recording {
     }
 
     /// Every crash was one we injected, and its actor came back on that peer, unless the whole peer
-    /// went before it could.
+    /// went before it could. And everything else that must hold.
     pub fn assert_all_recovered(&self) {
-        let reports = self.reports();
-        for (at, report) in reports.iter().enumerate() {
-            let Event::Crashed { actor, why, .. } = report.event else { continue };
-            assert_eq!(why, Why::Injected, "a crash that nobody asked for: {report}");
-            let rest = &reports[at + 1..];
-            let came_back =
-                rest.iter().filter(|later| later.peer == report.peer).any(|later| match later.event {
-                    Event::Recovered { actor: back, .. } => back == actor,
-                    Event::Killed { .. } => true,
-                    _ => false,
-                });
-            assert!(came_back, "never came back: {report}\n{}", self.text());
-        }
+        self.judged_by(|_| ());
     }
 
-    /// Everything that must hold in every run: see [`super::safety`].
+    /// Everything that must hold in every run. Tests that make machines fail, disks fail or peers give up
+    /// say themselves what has to come of it.
     pub fn assert_safe(&self) {
-        super::safety::assert_safe(&self.reports());
+        self.judged_by(|oracle| {
+            oracle.allow(Allowed::Poison).allow(Allowed::Panics);
+        });
+    }
+
+    /// Everything that must hold in every run, but for what is allowed in this one.
+    pub fn judged_by(&self, allow: impl FnOnce(&Oracle)) {
+        let mut oracle = Oracle::new();
+        for why in [Why::DiskFailed, Why::NoProgress, Why::Panicked] {
+            oracle.allow(Allowed::Stops(why));
+        }
+        allow(&oracle);
+        self.reports().iter().for_each(|report| oracle.observe(report));
+        oracle.assert_clean();
     }
 }

@@ -1,7 +1,7 @@
-//! Who looks on in a storm: the properties that can be seen from events alone, as they happen.
+//! Who looks on in a storm: the oracle, and whoever waits for something to happen.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fmt::Write,
     hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, MutexGuard},
@@ -9,8 +9,9 @@ use std::{
 };
 
 use raft_actors::{
+    lab::invariants::{Counts, Oracle, Violation},
     observe::{Observer, Report},
-    raft::{ActorKind, Event, Index, MessageKind, PeerId, Position, RoleKind, Term},
+    raft::PeerId,
 };
 use tokio::{sync::oneshot, time::timeout};
 
@@ -18,29 +19,9 @@ use tokio::{sync::oneshot, time::timeout};
 #[derive(Clone, Default)]
 pub struct Witness(Arc<Mutex<Seen>>);
 
-/// One peer, as far as events tell.
-#[derive(Default)]
-struct Peer {
-    is_dying: bool,
-    commit: Index,
-    applied: Index,
-    /// The terms of the entries in its log that are known.
-    terms: BTreeMap<Index, Term>,
-    /// Whether it has something to write, and the end of its log on its disk.
-    dirty: bool,
-    durable: Index,
-    /// Its last vote.
-    vote: Option<(Term, PeerId)>,
-    /// Who of it fell and is not back.
-    fallen: BTreeMap<ActorKind, i64>,
-}
-
 #[derive(Default)]
 pub struct Seen {
-    peers: BTreeMap<PeerId, Peer>,
-    leaders: BTreeMap<Term, PeerId>,
-    /// What is committed anywhere.
-    committed: BTreeMap<Index, Term>,
+    oracle: Oracle,
     complaints: Vec<String>,
     hash: DefaultHasher,
     hashes: bool,
@@ -48,7 +29,6 @@ pub struct Seen {
     waiting: Vec<(&'static str, oneshot::Sender<PeerId>)>,
     watching: BTreeSet<(u64, &'static str)>,
     watched: u64,
-    pub counts: BTreeMap<&'static str, u64>,
     text: Option<String>,
 }
 
@@ -103,6 +83,10 @@ impl Seen {
         self.hash.finish()
     }
 
+    pub fn counts(&self) -> Counts {
+        self.oracle.counts()
+    }
+
     pub fn text(&self) -> Option<&str> {
         self.text.as_deref()
     }
@@ -110,17 +94,13 @@ impl Seen {
     /// What is wrong, at the end of a run at which everything has healed.
     pub fn complaints(&self) -> Vec<String> {
         let mut complaints = self.complaints.clone();
-        for (id, peer) in &self.peers {
-            for (actor, count) in peer.fallen.iter().filter(|(_, count)| **count != 0) {
-                complaints.push(format!("n{id}: {count} crashes of the {actor} have no recovery"));
-            }
-        }
+        complaints.extend(self.oracle.verdict().iter().map(Violation::to_string));
         complaints.extend(self.watching.iter().map(|(_, what)| format!("{what} has no end")));
         complaints
     }
 
     fn see(&mut self, report: &Report) {
-        *self.counts.entry(report.event.name()).or_default() += 1;
+        self.oracle.observe(report);
         if self.hashes {
             report.to_string().hash(&mut self.hash);
         }
@@ -130,106 +110,6 @@ impl Seen {
         let name = report.event.name();
         for (_, waiting) in self.waiting.extract_if(.., |(event, _)| *event == name) {
             let _ = waiting.send(report.peer);
-        }
-        let mut wrong = Vec::new();
-        self.check(report, &mut wrong);
-        self.complaints.extend(wrong.into_iter().map(|what| format!("{what}, at: {report}")));
-    }
-
-    fn check(&mut self, report: &Report, wrong: &mut Vec<String>) {
-        let id = report.peer;
-        let peer = self.peers.entry(id).or_default();
-        // Its power is cut, and its actors are on their way out.
-        if peer.is_dying && !matches!(report.event, Event::Opened { .. }) {
-            return;
-        }
-        match &report.event {
-            Event::Elected { last, .. } => {
-                if let Some(other) = self.leaders.insert(report.term, id) {
-                    wrong.push(format!("n{other} leads this term already"));
-                }
-                let committed = self.committed.last_key_value();
-                if let Some((index, term)) = committed
-                    && *last < (Position { term: *term, index: *index })
-                {
-                    wrong.push(format!("elected without {index}@{term}, which is committed"));
-                }
-            }
-            Event::Appended { first, last, .. } => {
-                peer.dirty = true;
-                peer.terms.extend((first.0..=last.index.0).map(|index| (Index(index), last.term)));
-            }
-            Event::Truncated { from, .. } => {
-                peer.dirty = true;
-                drop(peer.terms.split_off(from));
-                if *from <= peer.commit {
-                    wrong.push(format!("what is committed up to {} is truncated", peer.commit));
-                }
-            }
-            Event::TermChanged { .. } => peer.dirty = true,
-            Event::Voted { candidate, granted: true, .. } => {
-                let vote = Some((report.term, *candidate));
-                peer.dirty |= peer.vote != vote;
-                peer.vote = vote;
-            }
-            Event::SyncBegun { .. } => {}
-            Event::Synced { durable, .. } => (peer.dirty, peer.durable) = (false, durable.index),
-            Event::Committed { index, .. } => {
-                if *index <= peer.commit {
-                    wrong.push(format!("the commit index was {}", peer.commit));
-                }
-                if *index > peer.durable && report.role == Some(RoleKind::Leader) {
-                    wrong.push("committed before its own disk has it".into());
-                }
-                for (&at, &term) in peer.terms.range(peer.commit.next()..=*index) {
-                    let known = *self.committed.entry(at).or_insert(term);
-                    if known != term {
-                        wrong.push(format!("entry {at} is committed in term {known} and in term {term}"));
-                    }
-                }
-                peer.commit = *index;
-            }
-            Event::SnapshotInstalled { at, .. } => {
-                peer.commit = at.index;
-                peer.terms.clear();
-                if self.committed.get(&at.index).is_some_and(|term| *term != at.term) {
-                    wrong.push("a snapshot of what was never committed".into());
-                }
-            }
-            Event::Replayed { last, snapshot, vote, .. } => {
-                peer.durable = last.index;
-                // It may be asked for the same vote again, and that one is durable.
-                peer.vote = (*vote != PeerId::default()).then_some((report.term, *vote));
-                // Where it begins again only its machine knows.
-                peer.commit = snapshot.index;
-                peer.terms.clear();
-                peer.dirty = false;
-            }
-            Event::Restored { applied, .. } => peer.applied = *applied,
-            Event::Applied { first, last, .. } => {
-                if *first != peer.applied.next() || last < first {
-                    wrong.push(format!("applied up to {} before", peer.applied));
-                }
-                peer.applied = *last;
-            }
-            Event::Sent { kind: MessageKind::Appended, what, .. }
-                if peer.dirty && what.contains("match=") =>
-            {
-                wrong.push("acknowledged before the sync".into());
-            }
-            Event::Sent { kind: MessageKind::Voted, what, .. }
-                if peer.dirty && what.contains("granted=true") =>
-            {
-                wrong.push("voted before the sync".into());
-            }
-            Event::Crashed { actor, .. } => *peer.fallen.entry(*actor).or_default() += 1,
-            Event::Recovered { actor, .. } => *peer.fallen.entry(*actor).or_default() -= 1,
-            Event::Killed { .. } => *peer = Peer { is_dying: true, ..Peer::default() },
-            Event::Opened { .. } => peer.is_dying = false,
-            Event::Violation { .. } | Event::Poisoned { .. } | Event::PeerStopped { .. } => {
-                wrong.push("nobody did that".into());
-            }
-            _ => {}
         }
     }
 }
