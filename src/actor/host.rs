@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
@@ -136,6 +137,25 @@ impl Seat {
         }
     }
 
+    /// Holds actors of one kind up for a while, if the peer is up.
+    pub fn stall(&self, actor: ActorKind, time: Duration) {
+        let life = self.life();
+        if life.up {
+            life.gauges.drag().stall(actor, time);
+            let ms = millis(time);
+            life.witness.note(|| Event::Stalled { actor, ms, why: Why::Injected });
+        }
+    }
+
+    /// Puts each poll of actors of one kind off, if the peer is up.
+    pub fn slow(&self, actor: ActorKind, each: Duration) {
+        let life = self.life();
+        if life.up && life.gauges.drag().slow(actor, each) {
+            let (ms, why) = (millis(each), if each.is_zero() { Why::Healed } else { Why::Injected });
+            life.witness.note(|| Event::Slowed { actor, ms, why });
+        }
+    }
+
     /// Nobody lives here any more.
     fn vacate(&self) {
         self.life.lock().unwrap_or_else(PoisonError::into_inner).up = false;
@@ -150,6 +170,10 @@ impl Seat {
         *life = Life { incarnation, up: true, gauges: Arc::default(), witness, parts: Weak::new() };
         life.clone()
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Starts the peer of a seat, if it is not up.

@@ -41,6 +41,7 @@ mod aside;
 pub mod custom;
 mod desk;
 pub(crate) mod door;
+mod drag;
 mod early;
 mod embody;
 pub mod gauges;

@@ -80,7 +80,10 @@ impl Observer for LogObserver {
 /// To which actor of the peer an event belongs.
 fn actor(event: &Event) -> &'static str {
     let actor = match event {
-        Event::Crashed { actor, .. } | Event::Recovered { actor, .. } => *actor,
+        Event::Crashed { actor, .. }
+        | Event::Recovered { actor, .. }
+        | Event::Stalled { actor, .. }
+        | Event::Slowed { actor, .. } => *actor,
         Event::Killed { .. } | Event::Opened { .. } | Event::PeerStopped { .. } => ActorKind::Peer,
         Event::SyncBegun { .. }
         | Event::Synced { .. }
@@ -163,6 +166,8 @@ fn level(event: &Event) -> Level {
         | Event::FaultBegun { .. }
         | Event::FaultEnded { .. }
         | Event::Recovered { .. }
+        | Event::Stalled { .. }
+        | Event::Slowed { .. }
         | Event::Killed { .. }
         | Event::Opened { .. }
         | Event::RoomAgain { .. }

@@ -303,6 +303,20 @@ events! {
         /// Restarts without progress so far.
         restarts: u64,
     }
+    /// Actors stand still for a while.
+    Stalled {
+        /// Which ones.
+        actor: ActorKind,
+        /// For how long, in milliseconds.
+        ms: u64,
+    }
+    /// Actors are slow: each poll is put off. Told once more when they are not any more.
+    Slowed {
+        /// Which ones.
+        actor: ActorKind,
+        /// By how much each poll is put off, in milliseconds; 0: not any more.
+        ms: u64,
+    }
     /// The peer's power was cut.
     Killed { /** Whether a sync was under way. */ during_sync: bool, }
     /// The peer is up.

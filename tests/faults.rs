@@ -1,0 +1,7 @@
+//! Faults below a whole crash: actors that stand still or are slow. Each takes place, is told, and is over when
+//! it is ended.
+#![cfg(feature = "serde")]
+
+#[path = "faults/actors.rs"]
+mod actors;
+mod common;
