@@ -9,10 +9,11 @@ use std::{
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
 
 use super::{
+    clock::Clock,
     door::Door,
     gauges::{Gauges, PeerStatus},
     machine::MachineFactory,
-    orders::{AskLocal, TakeSnapshot, Trip},
+    orders::{AskLocal, ClockChanged, TakeSnapshot, Trip},
     parts::{Failures, Parts},
     peer::Peer,
     postbox::PeerPostbox,
@@ -46,10 +47,11 @@ pub struct PeerPlan {
     pub failures: Failures,
 }
 
-/// One place for a peer: its door stays when the peer does not.
+/// One place for a peer: its door and its clock stay when the peer does not.
 pub struct Seat {
     plan: PeerPlan,
     door: Arc<Door>,
+    clock: Arc<Clock>,
     /// What the peer that lives here publishes; or that lived here last.
     life: Mutex<Life>,
 }
@@ -76,7 +78,8 @@ impl Seat {
             parts: Weak::new(),
         };
         let door = Door::new(&plan.identity.config);
-        Arc::new(Seat { plan, door, life: Mutex::new(life) })
+        let clock = Arc::new(Clock::new(plan.hub.clone()));
+        Arc::new(Seat { plan, door, clock, life: Mutex::new(life) })
     }
 
     /// Who lives here.
@@ -156,6 +159,17 @@ impl Seat {
         }
     }
 
+    /// Makes the clock here run faster or slower, whether the peer is up or not.
+    pub fn set_clock_rate(&self, per_mille: u32) {
+        if let Some(per_mille) = self.clock.set_rate(per_mille) {
+            let per_mille = u64::from(per_mille);
+            self.note(|| Event::ClockSkewed { per_mille, why: Why::Injected });
+            if let Some(peer) = self.door.peer() {
+                peer.do_send(ClockChanged);
+            }
+        }
+    }
+
     /// Nobody lives here any more.
     fn vacate(&self) {
         self.life.lock().unwrap_or_else(PoisonError::into_inner).up = false;
@@ -232,6 +246,7 @@ impl Handler<Start> for Host {
             cluster: plan.cluster.clone(),
             seed: [plan.seed, id.0, life.incarnation],
             is_live: plan.is_live,
+            clock: seat.clock.clone(),
             witness: life.witness.clone(),
             gauges: life.gauges.clone(),
             transport: plan.network.clone() as Arc<dyn Transport>,

@@ -64,6 +64,18 @@ impl<I: Interface> Cluster<I> {
         }
     }
 
+    // Clocks.
+
+    /// Makes the clock of a peer run faster or slower, in thousandths of the cluster's clock: 1,000 is as
+    /// fast, at least 100, at most 10,000. The peer's timeouts come sooner or later by that; time neither jumps nor
+    /// goes back, and what a clock is ahead or behind it stays. It is the machine's clock: a kill does not end
+    /// it. Disks, links and clients keep the time of the cluster, and so do reports.
+    pub fn set_clock_rate(&self, peer: PeerId, per_mille: u32) {
+        if let Some(place) = self.inner.places.get(&peer) {
+            place.seat.set_clock_rate(per_mille);
+        }
+    }
+
     // Disks.
 
     /// The disk of a peer, if it is in memory: slow it down, make it fail.

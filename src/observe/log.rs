@@ -84,7 +84,10 @@ fn actor(event: &Event) -> &'static str {
         | Event::Recovered { actor, .. }
         | Event::Stalled { actor, .. }
         | Event::Slowed { actor, .. } => *actor,
-        Event::Killed { .. } | Event::Opened { .. } | Event::PeerStopped { .. } => ActorKind::Peer,
+        Event::Killed { .. }
+        | Event::Opened { .. }
+        | Event::PeerStopped { .. }
+        | Event::ClockSkewed { .. } => ActorKind::Peer,
         Event::SyncBegun { .. }
         | Event::Synced { .. }
         | Event::TailLost { .. }
@@ -166,12 +169,11 @@ fn level(event: &Event) -> Level {
         | Event::FaultBegun { .. }
         | Event::FaultEnded { .. }
         | Event::Recovered { .. }
-        | Event::Stalled { .. }
-        | Event::Slowed { .. }
         | Event::Killed { .. }
         | Event::Opened { .. }
         | Event::RoomAgain { .. }
         | Event::Healthy { .. } => Level::Info,
+        Event::Stalled { .. } | Event::Slowed { .. } | Event::ClockSkewed { .. } => Level::Info,
         Event::Appended { .. }
         | Event::Truncated { .. }
         | Event::Refused { .. }

@@ -175,7 +175,7 @@ events! {
     Synced {
         /// How many records it made durable.
         records: usize,
-        /// How long it took, in milliseconds.
+        /// How long it took, in milliseconds of the peer's clock.
         took_ms: u64,
         /// The last entry that is durable now.
         durable: Position,
@@ -317,6 +317,8 @@ events! {
         /// By how much each poll is put off, in milliseconds; 0: not any more.
         ms: u64,
     }
+    /// The peer's clock runs at another rate.
+    ClockSkewed { /** In thousandths of the cluster's. */ per_mille: u64, }
     /// The peer's power was cut.
     Killed { /** Whether a sync was under way. */ during_sync: bool, }
     /// The peer is up.
