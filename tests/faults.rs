@@ -7,3 +7,5 @@ mod actors;
 #[path = "faults/clocks.rs"]
 mod clocks;
 mod common;
+#[path = "faults/disks.rs"]
+mod disks;
