@@ -105,6 +105,7 @@ fn actor(event: &Event) -> &'static str {
         Event::Sent { .. }
         | Event::Received { .. }
         | Event::Dropped { .. }
+        | Event::Delayed { .. }
         | Event::Doubled { .. }
         | Event::PeerUp { .. }
         | Event::PeerDown { .. }
@@ -188,12 +189,10 @@ fn level(event: &Event) -> Level {
         | Event::Restored { .. }
         | Event::ReadsConfirmed { .. }
         | Event::Renewed { .. } => Level::Debug,
-        Event::Sent { .. }
-        | Event::Received { .. }
-        | Event::Dropped { .. }
-        | Event::Doubled { .. }
-        | Event::SyncBegun { .. }
-        | Event::Synced { .. } => Level::Trace,
+        Event::Sent { .. } | Event::Received { .. } | Event::SyncBegun { .. } | Event::Synced { .. } => {
+            Level::Trace
+        }
+        Event::Dropped { .. } | Event::Delayed { .. } | Event::Doubled { .. } => Level::Trace,
     }
 }
 

@@ -274,6 +274,15 @@ events! {
         /// To whom it was sent.
         to: PeerId,
     }
+    /// A message takes longer, because a fault rule says so.
+    Delayed {
+        /// What it was.
+        kind: MessageKind,
+        /// To whom it was sent.
+        to: PeerId,
+        /// By how much longer, in milliseconds.
+        ms: u64,
+    }
     /// A message will arrive a second time.
     Doubled {
         /// What it was.
