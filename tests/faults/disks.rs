@@ -1,10 +1,12 @@
 //! Disks: what a power cut leaves, snapshots that fail, installations that are cut short.
 
+use std::sync::Arc;
+
 use raft_actors::{
     Cluster, Config,
     observe::Report,
     raft::{Event, PeerId, Why},
-    storage::Tail,
+    storage::{MemoryDisk, Tail},
 };
 
 use crate::common::{Ledger, Load, PATIENCE, Recording, agree, catches_up, follower, leader, ms, seeds};
@@ -131,4 +133,45 @@ fn a_snapshot_that_fails_harms_nobody() {
         });
         run.unwrap();
     }
+}
+
+/// [`Config::snapshot_entries`] more were applied while a snapshot was being written, and nothing comes after
+/// them: the next one is taken all the same.
+#[test]
+fn a_snapshot_that_falls_due_while_another_is_written_is_taken() {
+    let recording = Recording::default();
+    let mut config = Config::default();
+    config.snapshot_entries = 20;
+    let cluster = Cluster::of(|_| Ledger::default()).peers(1).observe(recording.clone()).config(config);
+    let run = cluster.simulate(1, async |cluster| {
+        let leads = leader(&cluster).await;
+        let disk: Arc<MemoryDisk> = Arc::new(cluster.disk(leads).unwrap().clone());
+        // Snapshots are slow; what is under way of the log is not.
+        let begun = || recording.count(|event| matches!(event, Event::SnapshotBegun { .. }));
+        let client = cluster.client();
+        let mut number = 0;
+        while begun() == 0 {
+            if number == 17 {
+                disk.set_sync_ms(100..=100);
+            }
+            number += 1;
+            client.propose(&number).await.unwrap();
+        }
+        let proposals: Vec<_> = (100..130)
+            .map(|number| {
+                let client = client.clone();
+                tokio::spawn(async move { client.propose(&number).await })
+            })
+            .collect();
+        disk.set_sync_ms(1..=1);
+        for proposal in proposals {
+            proposal.await.unwrap().unwrap();
+        }
+        let taken = || recording.count(|event| matches!(event, Event::SnapshotTaken { .. }));
+        assert_eq!((begun(), taken()), (1, 0), "the first is still being written");
+        cluster.run_for(ms(500)).await;
+        assert_eq!((begun(), taken()), (2, 2));
+        assert!(cluster.status(leads).unwrap().snapshot.0 >= 50);
+    });
+    run.unwrap();
 }
