@@ -20,11 +20,13 @@ use tokio::{
 
 mod builder;
 mod data;
+mod faults;
 #[cfg(feature = "capnp")]
 mod network;
 mod runtime;
 
 pub use builder::Builder;
+pub use faults::Crash;
 #[cfg(feature = "capnp")]
 pub use network::Network;
 
@@ -35,19 +37,14 @@ use crate::{
         gauges::PeerStatus,
         host::{HostHandle, Seat},
         parts::Failures,
-        supervision::Fall,
     },
     client::{Client, Endpoint, Limits},
     config::Config,
     error::{ClusterError, TransferError},
     machine::Interface,
     observe::{Hub, Observer, Report},
-    raft::{ActorKind, Command, Event, Index, Outcome, PeerId, Port, Query, RoleKind, Transfer, Why},
-    storage::MemoryDisk,
-    transport::{
-        faults::{FaultGuard, Peers, Rule},
-        local::Local,
-    },
+    raft::{Command, Event, Index, Outcome, PeerId, Port, Query, RoleKind, Transfer, Why},
+    transport::local::Local,
 };
 
 /// A handle on a cluster: cheap to clone, for any thread and runtime. When the last one is gone the
@@ -55,16 +52,6 @@ use crate::{
 pub struct Cluster<I: Interface> {
     inner: Arc<Inner>,
     client: Client<I>,
-}
-
-/// How a peer is ended for a while.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Crash {
-    /// As if the actor had panicked.
-    Panic,
-    /// As if the actor had stopped.
-    Stop,
 }
 
 struct Inner {
@@ -182,24 +169,7 @@ impl<I: Interface> Cluster<I> {
         Duration::from_micros(self.inner.hub.now_us())
     }
 
-    // Crashes.
-
-    /// Makes one actor of a peer fall as if it had panicked, at its next poll, also in the middle of a
-    /// sync. It heals by itself. A replicator falls only on a leader.
-    pub fn crash(&self, peer: PeerId, actor: ActorKind) {
-        self.crash_with(peer, actor, Crash::Panic);
-    }
-
-    /// Makes one actor of a peer fall, in the way that is named.
-    pub fn crash_with(&self, peer: PeerId, actor: ActorKind, how: Crash) {
-        let fall = match how {
-            Crash::Panic => Fall::Panic,
-            Crash::Stop => Fall::Stop,
-        };
-        if let Some(place) = self.inner.places.get(&peer) {
-            place.seat.trip(actor, fall);
-        }
-    }
+    // Starts and ends.
 
     /// Cuts the power of a peer: no hand-over, no sync, no goodbye. What it had not synced may be
     /// lost. Returns when the last of its actors is gone; its disk stays.
@@ -242,41 +212,6 @@ impl<I: Interface> Cluster<I> {
         let applied =
             || self.status(peer).is_none_or(|status| status.applied >= last || status.last.index < last);
         self.wait_until(PATIENCE, applied).await;
-    }
-
-    /// The disk of a peer, if it is in memory: slow it down, make it fail.
-    pub fn disk(&self, peer: PeerId) -> Option<&MemoryDisk> {
-        match &self.inner.places.get(&peer)?.disk {
-            PeerDisk::Memory(disk) => Some(disk),
-            PeerDisk::Folder(_) => None,
-        }
-    }
-
-    // The network.
-
-    /// Puts a fault rule in force until the guard is dropped.
-    #[must_use = "the fault is over when the guard is dropped; `keep()` makes it last"]
-    pub fn fault(&self, rule: Rule) -> FaultGuard {
-        self.inner.network.faults().begin(rule)
-    }
-
-    /// Cuts all links between two groups of peers, both ways, until the guard is dropped.
-    #[must_use = "the partition is over when the guard is dropped; `keep()` makes it last"]
-    pub fn partition(&self, one: impl Into<Peers>, other: impl Into<Peers>) -> FaultGuard {
-        self.fault(Rule::new().between(one, other).cut())
-    }
-
-    /// Cuts one peer off from all others, both ways, until the guard is dropped.
-    #[must_use = "the peer is back when the guard is dropped; `keep()` makes it last"]
-    pub fn isolate(&self, peer: PeerId) -> FaultGuard {
-        let others: Vec<_> = self.peers().into_iter().filter(|&other| other != peer).collect();
-        self.partition([peer], others)
-    }
-
-    /// Cuts the link from one peer to another, that way only, until the guard is dropped.
-    #[must_use = "the link is back when the guard is dropped; `keep()` makes it last"]
-    pub fn cut(&self, from: PeerId, to: PeerId) -> FaultGuard {
-        self.fault(Rule::new().from([from]).to([to]).cut())
     }
 
     // Orders.

@@ -9,7 +9,8 @@ use raft_actors::{
     Cluster, Config,
     cluster::{Builder, Crash},
     observe::Report,
-    raft::{ActorKind, Event, MessageKind},
+    raft::{ActorKind, Event, MessageKind, Why},
+    storage::Tail,
     transport::faults::Rule,
 };
 
@@ -31,12 +32,23 @@ async fn everything<I: common::Books>(cluster: Cluster<I>) -> Vec<u64> {
         cluster.run_for(ms(300)).await;
         load.more(&cluster, 30).await;
     }
+    let kinds =
+        [ActorKind::Role, ActorKind::Storage, ActorKind::Machine, ActorKind::Timer, ActorKind::Replicator];
+    for (round, actor) in kinds.into_iter().enumerate() {
+        let (leads, follows) = (leader(&cluster).await, follower(&cluster).await);
+        cluster.stall(leads, actor, ms(60));
+        cluster.slow(follows, actor, ms(7));
+        cluster.set_clock_rate(follows, 700 + 150 * round as u32);
+        load.more(&cluster, 20).await;
+        cluster.slow(follows, actor, ms(0));
+    }
     {
         let _cut = cluster.isolate(leader(&cluster).await);
         cluster.run_for(ms(700)).await;
     }
     for whose in 0..3 {
         let victim = if whose == 1 { leader(&cluster).await } else { follower(&cluster).await };
+        cluster.disk(victim).unwrap().set_tail([Tail::Kept, Tail::Lost, Tail::Torn][whose]);
         cluster.kill(victim).await;
         load.more(&cluster, 10).await;
         cluster.restart(victim).await;
@@ -77,6 +89,11 @@ fn the_same_seed_gives_the_same_run() {
         assert!(has(|event| matches!(event, Event::Killed { .. })));
         assert!(has(|event| matches!(event, Event::Dropped { .. })));
         assert!(has(|event| matches!(event, Event::Doubled { .. })));
+        assert!(has(|event| matches!(event, Event::Delayed { why: Why::DelayedByRule, .. })));
+        assert!(has(|event| matches!(event, Event::Delayed { why: Why::OvertakenByRule, .. })));
+        assert!(has(|event| matches!(event, Event::Stalled { .. })));
+        assert!(has(|event| matches!(event, Event::Slowed { why: Why::Healed, .. })));
+        assert!(has(|event| matches!(event, Event::ClockSkewed { .. })));
         assert!(has(|event| matches!(event, Event::Compacted { .. })));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
+use super::drag::Drag;
 pub use crate::observe::status::{FollowerStatus, PeerStatus, Stopped};
 use crate::raft::{Index, PeerId, Position, Role, RoleKind, State, Term, Why};
 
@@ -38,6 +39,8 @@ pub struct Gauges {
     followers: Mutex<Vec<FollowerStatus>>,
     /// Why the peer gave up by itself.
     stopped: Mutex<Option<Stopped>>,
+    /// The one figure that is written from outside: its actors read it.
+    drag: Drag,
 }
 
 impl Gauges {
@@ -134,6 +137,11 @@ impl Gauges {
         let stopped = Stopped { why, cause };
         *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(stopped.clone());
         stopped
+    }
+
+    /// What holds its actors up.
+    pub(super) fn drag(&self) -> &Drag {
+        &self.drag
     }
 
     /// Something that rises whenever the peer gets on.

@@ -3,15 +3,17 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
 
 use super::{
+    clock::Clock,
     door::Door,
     gauges::{Gauges, PeerStatus},
     machine::MachineFactory,
-    orders::{AskLocal, TakeSnapshot, Trip},
+    orders::{AskLocal, ClockChanged, TakeSnapshot, Trip},
     parts::{Failures, Parts},
     peer::Peer,
     postbox::PeerPostbox,
@@ -45,10 +47,11 @@ pub struct PeerPlan {
     pub failures: Failures,
 }
 
-/// One place for a peer: its door stays when the peer does not.
+/// One place for a peer: its door and its clock stay when the peer does not.
 pub struct Seat {
     plan: PeerPlan,
     door: Arc<Door>,
+    clock: Arc<Clock>,
     /// What the peer that lives here publishes; or that lived here last.
     life: Mutex<Life>,
 }
@@ -75,7 +78,8 @@ impl Seat {
             parts: Weak::new(),
         };
         let door = Door::new(&plan.identity.config);
-        Arc::new(Seat { plan, door, life: Mutex::new(life) })
+        let clock = Arc::new(Clock::new(plan.hub.clone()));
+        Arc::new(Seat { plan, door, clock, life: Mutex::new(life) })
     }
 
     /// Who lives here.
@@ -136,6 +140,36 @@ impl Seat {
         }
     }
 
+    /// Holds actors of one kind up for a while, if the peer is up.
+    pub fn stall(&self, actor: ActorKind, time: Duration) {
+        let life = self.life();
+        if life.up {
+            life.gauges.drag().stall(actor, time);
+            let ms = millis(time);
+            life.witness.note(|| Event::Stalled { actor, ms, why: Why::Injected });
+        }
+    }
+
+    /// Puts each poll of actors of one kind off, if the peer is up.
+    pub fn slow(&self, actor: ActorKind, each: Duration) {
+        let life = self.life();
+        if life.up && life.gauges.drag().slow(actor, each) {
+            let (ms, why) = (millis(each), if each.is_zero() { Why::Healed } else { Why::Injected });
+            life.witness.note(|| Event::Slowed { actor, ms, why });
+        }
+    }
+
+    /// Makes the clock here run faster or slower, whether the peer is up or not.
+    pub fn set_clock_rate(&self, per_mille: u32) {
+        if let Some(per_mille) = self.clock.set_rate(per_mille) {
+            let per_mille = u64::from(per_mille);
+            self.note(|| Event::ClockSkewed { per_mille, why: Why::Injected });
+            if let Some(peer) = self.door.peer() {
+                peer.do_send(ClockChanged);
+            }
+        }
+    }
+
     /// Nobody lives here any more.
     fn vacate(&self) {
         self.life.lock().unwrap_or_else(PoisonError::into_inner).up = false;
@@ -150,6 +184,10 @@ impl Seat {
         *life = Life { incarnation, up: true, gauges: Arc::default(), witness, parts: Weak::new() };
         life.clone()
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Starts the peer of a seat, if it is not up.
@@ -208,6 +246,7 @@ impl Handler<Start> for Host {
             cluster: plan.cluster.clone(),
             seed: [plan.seed, id.0, life.incarnation],
             is_live: plan.is_live,
+            clock: seat.clock.clone(),
             witness: life.witness.clone(),
             gauges: life.gauges.clone(),
             transport: plan.network.clone() as Arc<dyn Transport>,

@@ -358,10 +358,7 @@ impl MachineActor {
         {
             self.answer_queries(queries, ctx);
         }
-        let config = &self.parts.identity.config;
-        if self.entries_since >= config.snapshot_entries || self.bytes_since >= config.snapshot_bytes {
-            self.save(Why::Policy, ctx);
-        }
+        self.save_if_due(ctx);
         if let Some(index) = self.poisoned.filter(|&index| index == self.applied.index.next()) {
             self.give_up_reads(index);
         }

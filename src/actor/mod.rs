@@ -38,9 +38,11 @@
 //! replicators keep a window; a role takes in so much a turn and then lets others have the thread.
 
 mod aside;
+mod clock;
 pub mod custom;
 mod desk;
 pub(crate) mod door;
+mod drag;
 mod early;
 mod embody;
 pub mod gauges;

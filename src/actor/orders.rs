@@ -1,5 +1,5 @@
 //! What a cluster asks of one of its peers, beside Raft: to let an actor fall, to answer from its own
-//! machine, to take a snapshot.
+//! machine, to take a snapshot, to look at its clock.
 
 use actix::{Handler, Message};
 
@@ -8,6 +8,7 @@ use super::{
     machine::{Ask, SaveNow},
     peer::Peer,
     supervision::Fall,
+    timer::Wound,
 };
 use crate::raft::{ActorKind, Port, Query};
 
@@ -30,6 +31,11 @@ pub struct AskLocal(pub Query);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct TakeSnapshot(pub Port);
+
+/// The clock of the peer runs at another rate.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ClockChanged;
 
 impl Handler<Trip> for Peer {
     type Result = ();
@@ -70,6 +76,17 @@ impl Handler<TakeSnapshot> for Peer {
         match &self.machine {
             Some(machine) => machine.addr.do_send(SaveNow(port)),
             None => refuse([port]),
+        }
+    }
+}
+
+impl Handler<ClockChanged> for Peer {
+    type Result = ();
+
+    /// Whatever is not a timer looks at the clock when it has something to do.
+    fn handle(&mut self, _: ClockChanged, _: &mut Self::Context) {
+        if let Some(timer) = &self.timer {
+            timer.addr.do_send(Wound);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use super::{
+    clock::Clock,
     gauges::Gauges,
     supervision::{ChildDown, End},
 };
@@ -25,6 +26,8 @@ pub struct Parts {
     pub seed: [u64; 3],
     /// Whether it has the real clock and other threads beside it; a simulation has neither.
     pub is_live: bool,
+    /// What time it is, for everything that the peer measures itself.
+    pub clock: Arc<Clock>,
     /// Who is told what happens.
     pub witness: Witness,
     /// What it publishes.
@@ -33,7 +36,7 @@ pub struct Parts {
     pub transport: Arc<dyn Transport>,
     /// What went wrong that nobody had injected.
     pub failures: Failures,
-    /// When it last warned of a slow disk, in milliseconds.
+    /// When it last warned of a slow disk, in milliseconds of its clock.
     pub warned_ms: AtomicU64,
 }
 

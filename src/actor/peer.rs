@@ -190,7 +190,7 @@ impl Peer {
         }
         parts.gauges.set_snapshot(snapshot.index);
         parts.gauges.set_syncing(false);
-        state.now_ms = parts.witness.hub().now_ms();
+        state.now_ms = parts.clock.now_ms();
         state.listen(parts.witness.hub().is_listening());
         state.resume_from(parts.gauges.applied());
         state.set_poisoned(self.poisoned);
@@ -233,7 +233,7 @@ impl Peer {
 
     fn start_timer_and_machine(&mut self, ctx: &mut Context<Self>) {
         if self.timer.is_none() {
-            let timer = Timer::new(self.parts.witness.hub().clone(), ctx.address().recipient());
+            let timer = Timer::new(self.parts.clock.clone(), ctx.address().recipient());
             self.timer = Some(self.keep(ActorKind::Timer, timer, ctx));
         }
         if self.machine.is_none() {

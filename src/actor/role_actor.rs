@@ -145,7 +145,7 @@ impl<R: Role> Office<R> {
     /// turn.
     fn refresh(&mut self) {
         let parts = &self.desk.parts;
-        let (now_ms, applied) = (parts.witness.hub().now_ms(), parts.gauges.applied());
+        let (now_ms, applied) = (parts.clock.now_ms(), parts.gauges.applied());
         let (listening, full) = (parts.witness.hub().is_listening(), self.desk.room.is_full());
         let state = self.role.state_mut();
         state.listen(listening);
@@ -180,7 +180,7 @@ impl<R: Role> Office<R> {
         if alarm.at_ms < self.heard_from_ms {
             return false;
         }
-        let late_ms = self.desk.parts.witness.hub().now_ms().saturating_sub(armed_ms);
+        let late_ms = self.desk.parts.clock.now_ms().saturating_sub(armed_ms);
         let stalled = late_ms > self.role.state().config().heartbeat_ms;
         self.second_look = stalled && !self.second_look;
         !self.second_look
@@ -265,7 +265,7 @@ impl<R: Embody> RoleActor<R> {
         parts.witness.note(|| Event::SyncBegun { records: count, why: Why::EndOfTurn });
         parts.gauges.set_syncing(true);
         let (done, synced) = oneshot::channel();
-        let begun_ms = parts.witness.hub().now_ms();
+        let begun_ms = parts.clock.now_ms();
         office.desk.storage.do_send(Write { records, done });
         ctx.wait(synced.into_actor(self).map(move |result, actor, ctx| match result {
             Ok(()) => actor.after_sync(count, begun_ms, ctx),
@@ -279,8 +279,8 @@ impl<R: Embody> RoleActor<R> {
         let Some(office) = &mut self.office else { return };
         let (parts, durable) = (&office.desk.parts, office.role.state().log().last());
         parts.gauges.set_syncing(false);
-        let now_ms = parts.witness.hub().now_ms();
-        let took_ms = now_ms - begun_ms;
+        let now_ms = parts.clock.now_ms();
+        let took_ms = now_ms.saturating_sub(begun_ms);
         parts.witness.note(|| Event::Synced { records, took_ms, durable, why: Why::EndOfTurn });
         parts.warn_of_slow_sync(took_ms, now_ms);
         office.heard_from_ms = now_ms;

@@ -19,6 +19,16 @@ use crate::{
 };
 
 impl MachineActor {
+    /// Takes a snapshot if enough was applied since the last one was begun.
+    pub(super) fn save_if_due(&mut self, ctx: &mut Context<Self>) {
+        let config = &self.parts.identity.config;
+        let is_due =
+            self.entries_since >= config.snapshot_entries || self.bytes_since >= config.snapshot_bytes;
+        if is_due && !self.fallen {
+            self.save(Why::Policy, ctx);
+        }
+    }
+
     /// Takes a view and has it written while the machine goes on.
     pub(super) fn save(&mut self, why: Why, ctx: &mut Context<Self>) {
         if self.saving || self.applied == Position::ZERO {
@@ -46,20 +56,21 @@ impl MachineActor {
             let snapshots = actor.snapshots.clone();
             // A store may run the writer before it answers.
             match aside(actor.parts.is_live, move || snapshots.save(at, membership, writer)) {
-                Soon::Now(Some(Wait::Now(saved))) => actor.saved(at, saved, why),
+                Soon::Now(Some(Wait::Now(saved))) => actor.saved(at, saved, why, ctx),
                 begun => {
                     let saved = when_saved(begun).into_actor(actor);
-                    ctx.spawn(saved.map(move |saved, actor, _| actor.saved(at, saved, why)));
+                    ctx.spawn(saved.map(move |saved, actor, ctx| actor.saved(at, saved, why, ctx)));
                 }
             }
         });
     }
 
-    pub(super) fn saved(
+    fn saved(
         &mut self,
         begun: Position,
         saved: Result<Arc<SnapshotMeta>, StorageError>,
         why: Why,
+        ctx: &mut Context<Self>,
     ) {
         self.saving = false;
         match saved {
@@ -82,6 +93,8 @@ impl MachineActor {
                 self.parts.witness.note(|| Event::Warned { what, why: Why::DiskFailed });
             }
         }
+        // The next may have fallen due while this one was written, and nothing more may ever be applied.
+        self.save_if_due(ctx);
     }
 
     /// Begins anew from the latest snapshot, if it is ahead of what is applied.

@@ -6,7 +6,8 @@
 //!
 //! Ends are pulled through the guard and not through the mailbox. A message waits behind a mailbox
 //! that is shut for a sync; the [`Leash`] does not, and so a kill loses an unsynced tail, as a power
-//! cut does, and an injected crash lands in the middle of a sync.
+//! cut does, and an injected crash lands in the middle of a sync. The guard also heeds what holds its actor
+//! up (`drag`): that is felt behind the leash.
 
 use std::{
     any::Any,
@@ -20,7 +21,7 @@ use std::{
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Message, Recipient, dev::ContextFut};
 use tokio::sync::mpsc;
 
-use super::gauges::Gauges;
+use super::{drag::Held, gauges::Gauges};
 use crate::raft::ActorKind;
 
 #[cfg(not(panic = "unwind"))]
@@ -126,6 +127,7 @@ struct Guard<A: Actor<Context = Context<A>>> {
     child: Child,
     parent: Recipient<ChildDown>,
     gauges: Arc<Gauges>,
+    held: Held,
 }
 
 impl<A: Actor<Context = Context<A>>> Guard<A> {
@@ -141,6 +143,12 @@ impl<A: Actor<Context = Context<A>>> Guard<A> {
             }
             Poll::Ready(None) => Err(()),
         }
+    }
+
+    /// Whether the actor is held up. One that has retired only passes on what is addressed to it, and is
+    /// not: what its peer hears would come out of order.
+    fn is_held(&mut self, cx: &mut task::Context<'_>) -> bool {
+        self.leash.is_some() && self.held.holds(self.gauges.drag(), self.child.kind, cx)
     }
 
     /// Drops the actor without polling it again: dropping a context polls its actor unless it is
@@ -161,6 +169,9 @@ impl<A: Actor<Context = Context<A>>> Future for Guard<A> {
             self.discard();
             return Poll::Ready(());
         };
+        if fall.is_none() && self.is_held(cx) {
+            return Poll::Pending;
+        }
         let Some(actor) = &mut self.actor else { return Poll::Ready(()) };
         let polled = catch_unwind(AssertUnwindSafe(|| match fall {
             // Not `panic!`: it would run the panic hook.
@@ -205,7 +216,8 @@ pub fn spawn_guarded<A: Actor<Context = Context<A>>>(
     let actor = Some(Box::pin(context.into_future(actor)));
     let (sender, receiver) = mpsc::unbounded_channel();
     let gauges = gauges.clone();
-    tokio::task::spawn_local(Guard { actor, leash: Some(receiver), child, parent, gauges });
+    let held = Held::default();
+    tokio::task::spawn_local(Guard { actor, leash: Some(receiver), child, parent, gauges, held });
     (addr, Leash(sender))
 }
 

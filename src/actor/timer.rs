@@ -13,9 +13,9 @@ use std::{
 use actix::{Actor, ActorFuture, AsyncContext, Context, Handler, Message, Recipient};
 use tokio::time::{Sleep, sleep_until};
 
-use crate::observe::Hub;
+use super::clock::Clock;
 
-/// Sets the deadline, in milliseconds since the cluster began. An earlier one is forgotten.
+/// Sets the deadline, in milliseconds of the peer's clock. An earlier one is forgotten.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Arm {
@@ -27,13 +27,18 @@ pub struct Arm {
 #[derive(Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 pub struct Alarm {
-    /// When this was noticed, in milliseconds since the cluster began.
+    /// When this was noticed, in milliseconds of the peer's clock.
     pub at_ms: u64,
 }
 
+/// The clock runs at another rate: the deadline comes sooner, or later.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Wound;
+
 /// The timer actor.
 pub struct Timer {
-    hub: Arc<Hub>,
+    clock: Arc<Clock>,
     parent: Recipient<Alarm>,
     /// The deadline, and whether the sleeper has been told.
     armed: Option<(u64, bool)>,
@@ -41,8 +46,8 @@ pub struct Timer {
 
 impl Timer {
     /// A timer that is not armed.
-    pub fn new(hub: Arc<Hub>, parent: Recipient<Alarm>) -> Timer {
-        Timer { hub, parent, armed: None }
+    pub fn new(clock: Arc<Clock>, parent: Recipient<Alarm>) -> Timer {
+        Timer { clock, parent, armed: None }
     }
 }
 
@@ -51,7 +56,7 @@ impl Actor for Timer {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(0);
-        ctx.spawn(Sleeper(Box::pin(sleep_until(self.hub.instant(0)))));
+        ctx.spawn(Sleeper(Box::pin(sleep_until(self.clock.instant(0)))));
     }
 }
 
@@ -60,6 +65,14 @@ impl Handler<Arm> for Timer {
 
     fn handle(&mut self, arm: Arm, _: &mut Self::Context) {
         self.armed = Some((arm.at_ms, false));
+    }
+}
+
+impl Handler<Wound> for Timer {
+    type Result = ();
+
+    fn handle(&mut self, _: Wound, _: &mut Self::Context) {
+        self.armed = self.armed.map(|(at_ms, _)| (at_ms, false));
     }
 }
 
@@ -77,12 +90,12 @@ impl ActorFuture<Timer> for Sleeper {
     ) -> Poll<()> {
         if let Some((at_ms, told)) = timer.armed {
             if !told {
-                self.0.as_mut().reset(timer.hub.instant(at_ms));
+                self.0.as_mut().reset(timer.clock.instant(at_ms));
                 timer.armed = Some((at_ms, true));
             }
             if self.0.as_mut().poll(cx).is_ready() {
                 timer.armed = None;
-                timer.parent.do_send(Alarm { at_ms: timer.hub.now_ms() });
+                timer.parent.do_send(Alarm { at_ms: timer.clock.now_ms() });
             }
         }
         Poll::Pending

@@ -228,7 +228,9 @@ impl<S: Store> Life<S> {
             while !desk.is_closed() && self.under_way.len() < self.window {
                 let token = desk.ledger().borrow_mut().begin(self.client);
                 let command = Ledger::entry(self.client, token);
-                let Some(ticket) = desk.ends("submitting", self.session.submit(&command)).await else { return };
+                let Some(ticket) = desk.ends("submitting", self.session.submit(&command)).await else {
+                    return;
+                };
                 match ticket {
                     Ok(ticket) => self.under_way.push_back((token, ticket)),
                     // It expired, or nobody took it: a new life finds out.

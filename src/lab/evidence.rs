@@ -90,7 +90,8 @@ impl Unfelt {
     fn is_felt(&self, report: &Report) -> bool {
         use FaultKind::*;
         let (kind, its) = (self.fault.kind(), self.who == Some(report.peer));
-        let on_link = |what: MessageKind, to| self.rules.iter().any(|rule| rule.is_about(report.peer, to, what));
+        let on_link =
+            |what: MessageKind, to| self.rules.iter().any(|rule| rule.is_about(report.peer, to, what));
         match report.event {
             Event::Dropped { kind: what, to, why: Why::CutByRule } => kind <= Cut && on_link(what, to),
             Event::Dropped { kind: what, to, why: Why::LostByRule } => kind == Loss && on_link(what, to),
@@ -115,7 +116,9 @@ impl Unfelt {
                     _ => false,
                 }
             }
-            Event::Slowed { actor, .. } => its && matches!(self.fault, Fault::Slow(slow, ..) if slow == actor),
+            Event::Slowed { actor, .. } => {
+                its && matches!(self.fault, Fault::Slow(slow, ..) if slow == actor)
+            }
             Event::SyncBegun { .. } => its && kind == HangDisk,
             Event::Synced { took_ms, .. } => {
                 its && matches!(&self.fault, Fault::SlowDisk(_, ms) if took_ms >= *ms.start())

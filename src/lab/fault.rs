@@ -95,8 +95,9 @@ impl FaultKind {
             n if n <= FaultKind::Clock as usize => "pace",
             _ => "orders",
         };
-        let kinds: Vec<_> =
-            FaultKind::drawn().filter(|&kind| word == "all" || word == kind.name() || word == group(kind)).collect();
+        let kinds: Vec<_> = FaultKind::drawn()
+            .filter(|&kind| word == "all" || word == kind.name() || word == group(kind))
+            .collect();
         (!kinds.is_empty()).then_some(kinds)
     }
 
@@ -253,7 +254,9 @@ impl Fault {
     pub(super) fn named(&self) -> Vec<PeerId> {
         match (self, self.who()) {
             (_, Some(Who::Peer(peer))) => vec![peer],
-            (Fault::Halves(one, other) | Fault::OneWay(one, other), _) => one.iter().chain(other.iter()).collect(),
+            (Fault::Halves(one, other) | Fault::OneWay(one, other), _) => {
+                one.iter().chain(other.iter()).collect()
+            }
             (Fault::Bridge(one, bridge, other), _) => {
                 one.iter().chain(bridge.iter()).chain(other.iter()).collect()
             }

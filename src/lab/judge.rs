@@ -11,7 +11,8 @@ const STEPS: u64 = 20_000_000;
 
 /// Everything that is wrong.
 pub(super) async fn judge<S: Store>(cluster: &Cluster<S>, desk: &Desk) -> Vec<String> {
-    let mut wrong: Vec<String> = desk.complaints().into_iter().map(|what| format!("Answers: {what}")).collect();
+    let mut wrong: Vec<String> =
+        desk.complaints().into_iter().map(|what| format!("Answers: {what}")).collect();
     wrong.extend(equal(cluster).await);
     let pages = pages(cluster, desk).await;
     wrong.extend(desk.ledger().borrow().compare(&pages).into_iter().map(|what| format!("Sessions: {what}")));

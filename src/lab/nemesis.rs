@@ -110,14 +110,20 @@ impl<I: Interface> Nemesis<I> {
     /// Does all of it, for `chaos` at least; then everything is whole again.
     pub async fn rage(self, chaos: Duration) {
         let begun = Instant::now();
-        let steps: Vec<_> = self.plan.script.steps.iter().cloned().map(|step| {
-            let nemesis = self.clone();
-            spawn_local(async move {
-                sleep_until(begun + Duration::from_millis(step.at_ms)).await;
-                nemesis.take(step).await;
+        let steps: Vec<_> = self
+            .plan
+            .script
+            .steps
+            .iter()
+            .cloned()
+            .map(|step| {
+                let nemesis = self.clone();
+                spawn_local(async move {
+                    sleep_until(begun + Duration::from_millis(step.at_ms)).await;
+                    nemesis.take(step).await;
+                })
             })
-        })
-        .collect();
+            .collect();
         sleep_until(begun + chaos).await;
         for step in steps {
             // It fails only if it panicked, and then so does the storm: its cluster says so.

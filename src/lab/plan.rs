@@ -178,7 +178,9 @@ impl Draw<'_> {
             }
             Lag => 800..=2_000,
             Clock | SlowDisk => 500..=4_000,
-            Snapshot | Transfer | CrashRole | CrashReplicator | CrashTimer | CrashStorage | CrashMachine => 0..=0,
+            Snapshot | Transfer | CrashRole | CrashReplicator | CrashTimer | CrashStorage | CrashMachine => {
+                0..=0
+            }
             _ => pick(self.rng, &[50..=300, 200..=2_000]),
         };
         self.rng.random_range(range)
@@ -188,7 +190,8 @@ impl Draw<'_> {
     fn moment(&mut self, kind: FaultKind, fault: &Fault) -> Option<Moment> {
         use FaultKind::*;
         let needs_sync = matches!(kind, KeepTail | LoseTail | TearTail | HangDisk);
-        let falls = matches!(kind, Kill | CrashRole | CrashReplicator | CrashTimer | CrashStorage | CrashMachine);
+        let falls =
+            matches!(kind, Kill | CrashRole | CrashReplicator | CrashTimer | CrashStorage | CrashMachine);
         let of = match fault.who() {
             Some(Who::Peer(peer)) => Some(peer),
             _ => None,

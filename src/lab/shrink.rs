@@ -120,8 +120,13 @@ mod tests {
         let mut storm = Storm::new(7);
         let script = storm.plan().script;
         assert!(script.steps.len() > 50);
-        storm.script = Some(Script { steps: script.steps.into_iter().chain(
-            "at 59000 crash role 1\nat 59500 blackout".parse::<Script>().unwrap().steps).collect() });
+        storm.script = Some(Script {
+            steps: script
+                .steps
+                .into_iter()
+                .chain("at 59000 crash role 1\nat 59500 blackout".parse::<Script>().unwrap().steps)
+                .collect(),
+        });
         let mut last = None;
         let shrunk = storm.shrink_by(&mut fails, |now| last = Some(now)).unwrap();
         assert!(fails(&shrunk));

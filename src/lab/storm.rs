@@ -120,7 +120,10 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Outcome { acknowledged, unknown, elections, crashes, .. } = self;
-        write!(f, "{acknowledged} acknowledged, {unknown} unknown, {elections} elections, {crashes} crashes")?;
+        write!(
+            f,
+            "{acknowledged} acknowledged, {unknown} unknown, {elections} elections, {crashes} crashes"
+        )?;
         self.violations.iter().try_for_each(|violation| write!(f, "\n{violation}"))
     }
 }
@@ -128,7 +131,14 @@ impl fmt::Display for Outcome {
 impl Storm {
     /// A minute of all faults.
     pub fn new(seed: u64) -> Storm {
-        Storm { seed, peers: None, seconds: 60, faults: FaultKind::drawn().collect(), script: None, config: None }
+        Storm {
+            seed,
+            peers: None,
+            seconds: 60,
+            faults: FaultKind::drawn().collect(),
+            script: None,
+            config: None,
+        }
     }
 
     /// What the seed draws, with the script that will be played.
@@ -187,7 +197,8 @@ impl Storm {
         plan: Plan,
         observers: Vec<Box<dyn Observer>>,
     ) -> Outcome {
-        let (oracle, evidence, bell) = (Oracle::of((1..=plan.peers).map(PeerId)), Evidence::default(), Bell::default());
+        let (oracle, evidence, bell) =
+            (Oracle::of((1..=plan.peers).map(PeerId)), Evidence::default(), Bell::default());
         if plan.script.steps.iter().any(|step| step.fault.kind() == FaultKind::FailDisk) {
             oracle.allow(Allowed::Stops(Why::DiskFailed));
         }
@@ -276,7 +287,10 @@ async fn weather<S: Store>(
     }
     if !cluster.wait_until_caught_up(CAUGHT_UP).await {
         let behind = (Instant::now() - healed).as_secs();
-        wrong.push(format!("Liveness: behind {behind} s after everything had healed: {:#?}", cluster.statuses()));
+        wrong.push(format!(
+            "Liveness: behind {behind} s after everything had healed: {:#?}",
+            cluster.statuses()
+        ));
     }
     wrong
 }

@@ -80,8 +80,14 @@ impl Observer for LogObserver {
 /// To which actor of the peer an event belongs.
 fn actor(event: &Event) -> &'static str {
     let actor = match event {
-        Event::Crashed { actor, .. } | Event::Recovered { actor, .. } => *actor,
-        Event::Killed { .. } | Event::Opened { .. } | Event::PeerStopped { .. } => ActorKind::Peer,
+        Event::Crashed { actor, .. }
+        | Event::Recovered { actor, .. }
+        | Event::Stalled { actor, .. }
+        | Event::Slowed { actor, .. } => *actor,
+        Event::Killed { .. }
+        | Event::Opened { .. }
+        | Event::PeerStopped { .. }
+        | Event::ClockSkewed { .. } => ActorKind::Peer,
         Event::SyncBegun { .. }
         | Event::Synced { .. }
         | Event::TailLost { .. }
@@ -99,6 +105,7 @@ fn actor(event: &Event) -> &'static str {
         Event::Sent { .. }
         | Event::Received { .. }
         | Event::Dropped { .. }
+        | Event::Delayed { .. }
         | Event::Doubled { .. }
         | Event::PeerUp { .. }
         | Event::PeerDown { .. }
@@ -167,6 +174,7 @@ fn level(event: &Event) -> Level {
         | Event::Opened { .. }
         | Event::RoomAgain { .. }
         | Event::Healthy { .. } => Level::Info,
+        Event::Stalled { .. } | Event::Slowed { .. } | Event::ClockSkewed { .. } => Level::Info,
         Event::Appended { .. }
         | Event::Truncated { .. }
         | Event::Refused { .. }
@@ -181,12 +189,10 @@ fn level(event: &Event) -> Level {
         | Event::Restored { .. }
         | Event::ReadsConfirmed { .. }
         | Event::Renewed { .. } => Level::Debug,
-        Event::Sent { .. }
-        | Event::Received { .. }
-        | Event::Dropped { .. }
-        | Event::Doubled { .. }
-        | Event::SyncBegun { .. }
-        | Event::Synced { .. } => Level::Trace,
+        Event::Sent { .. } | Event::Received { .. } | Event::SyncBegun { .. } | Event::Synced { .. } => {
+            Level::Trace
+        }
+        Event::Dropped { .. } | Event::Delayed { .. } | Event::Doubled { .. } => Level::Trace,
     }
 }
 

@@ -70,6 +70,9 @@ impl<F: FnMut(&Report) + Send + 'static> Observer for F {
     }
 }
 
+/// Beyond any deadline, and within the range of any clock.
+const CENTURY_MS: u64 = 100 * 365 * 24 * 3_600_000;
+
 /// Where the events of all peers of a cluster come together.
 pub struct Hub {
     start: Instant,
@@ -118,8 +121,12 @@ impl Hub {
 
     /// The instant at which the cluster is this many milliseconds old.
     pub fn instant(&self, ms: u64) -> Instant {
-        // A century is beyond any deadline, and within the range of any clock.
-        self.start + Duration::from_millis(ms.min(100 * 365 * 24 * 3_600_000))
+        self.start + Duration::from_millis(ms.min(CENTURY_MS))
+    }
+
+    /// The instant at which the cluster is this many microseconds old.
+    pub fn instant_us(&self, us: u64) -> Instant {
+        self.start + Duration::from_micros(us.min(CENTURY_MS * 1_000))
     }
 
     fn report(&self, peer: PeerId, present: &Present, event: Event) {

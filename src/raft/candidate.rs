@@ -63,7 +63,8 @@ impl Candidate {
             crate::planted::late_votes(self.state.id(), Some(from));
         }
         if planted!(DuplicateVotes) && self.votes.contains(&from) {
-            let other = self.state.membership().others(self.state.id()).find(|peer| !self.votes.contains(peer));
+            let other =
+                self.state.membership().others(self.state.id()).find(|peer| !self.votes.contains(peer));
             self.votes.extend(other);
         }
     }

@@ -178,7 +178,7 @@ events! {
     Synced {
         /// How many records it made durable.
         records: usize,
-        /// How long it took, in milliseconds.
+        /// How long it took, in milliseconds of the peer's clock.
         took_ms: u64,
         /// The last entry that is durable now.
         durable: Position,
@@ -277,6 +277,15 @@ events! {
         /// To whom it was sent.
         to: PeerId,
     }
+    /// A message takes longer, because a fault rule says so.
+    Delayed {
+        /// What it was.
+        kind: MessageKind,
+        /// To whom it was sent.
+        to: PeerId,
+        /// By how much longer, in milliseconds.
+        ms: u64,
+    }
     /// A message will arrive a second time.
     Doubled {
         /// What it was.
@@ -306,6 +315,22 @@ events! {
         /// Restarts without progress so far.
         restarts: u64,
     }
+    /// Actors stand still for a while.
+    Stalled {
+        /// Which ones.
+        actor: ActorKind,
+        /// For how long, in milliseconds.
+        ms: u64,
+    }
+    /// Actors are slow: each poll is put off. Told once more when they are not any more.
+    Slowed {
+        /// Which ones.
+        actor: ActorKind,
+        /// By how much each poll is put off, in milliseconds; 0: not any more.
+        ms: u64,
+    }
+    /// The peer's clock runs at another rate.
+    ClockSkewed { /** In thousandths of the cluster's. */ per_mille: u64, }
     /// The peer's power was cut.
     Killed { /** Whether a sync was under way. */ during_sync: bool, }
     /// The peer is up.

@@ -245,8 +245,13 @@ impl Leader {
             return;
         }
         let (me, ours) = (self.state.id(), self.reads.round());
-        let echoed =
-            |peer| if peer == me || planted!(ReadWithoutQuorum) { Some(ours) } else { self.views.get(&peer).map(|view| view.round) };
+        let echoed = |peer| {
+            if peer == me || planted!(ReadWithoutQuorum) {
+                Some(ours)
+            } else {
+                self.views.get(&peer).map(|view| view.round)
+            }
+        };
         let queries = self.reads.confirm(quorum::reached(self.state.membership(), echoed));
         if !queries.is_empty() {
             let (count, index) = (queries.len(), self.state.commit());

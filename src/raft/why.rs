@@ -60,6 +60,7 @@ whys! {
     CutByRule = "a fault rule cuts the link",
     LostByRule = "a fault rule loses it",
     DelayedByRule = "a fault rule delays it",
+    OvertakenByRule = "a fault rule lets later ones overtake it",
     DoubledByRule = "a fault rule doubles it",
     PeerDown = "the peer is down",
     Healed = "the fault is over",

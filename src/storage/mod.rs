@@ -33,7 +33,7 @@ pub mod snapshots;
 pub mod wal;
 
 pub use folder::{FolderDisk, FolderOptions};
-pub use memory::{MemoryDisk, SimulatedDisk};
+pub use memory::{MemoryDisk, SimulatedDisk, Tail};
 pub use register::{Incarnation, Meeting, Register};
 pub use room::Room;
 pub use snapshots::FileSnapshots;

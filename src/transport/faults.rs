@@ -48,6 +48,8 @@ pub enum Verdict {
     Deliver {
         /// How much longer it takes, in milliseconds.
         delay_ms: u64,
+        /// How much of that is there to let later ones overtake it.
+        late_ms: u64,
         /// If it arrives a second time: how much longer that takes, in milliseconds.
         copy_ms: Option<u64>,
     },
@@ -55,7 +57,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// It arrives as if there were no rules.
-    pub const PASS: Verdict = Verdict::Deliver { delay_ms: 0, copy_ms: None };
+    pub const PASS: Verdict = Verdict::Deliver { delay_ms: 0, late_ms: 0, copy_ms: None };
 }
 
 /// The rules in force. Cheap to clone: all clones are the same weather, on every thread.
@@ -174,19 +176,24 @@ impl Weather {
                 Effect::Loss(_) | Effect::Delay(_) | Effect::Reorder(..) => {}
             }
         }
-        let delay_ms = delay_ms_of(&mut self.rng, effects.clone());
-        let copy_ms = doubled.then(|| delay_ms_of(&mut self.rng, effects));
-        Verdict::Deliver { delay_ms, copy_ms }
+        let (delay_ms, late_ms) = delay_ms_of(&mut self.rng, effects.clone());
+        let copy_ms = doubled.then(|| delay_ms_of(&mut self.rng, effects).0);
+        Verdict::Deliver { delay_ms, late_ms, copy_ms }
     }
 }
 
-fn delay_ms_of<'a>(rng: &mut ChaCha8Rng, effects: impl Iterator<Item = &'a Effect>) -> u64 {
-    effects.fold(0, |sum: u64, effect| {
-        sum.saturating_add(match effect {
-            Effect::Delay(ms) => draw(rng, ms),
-            Effect::Reorder(chance, ms) if rng.random_bool(*chance) => draw(rng, ms),
-            _ => 0,
-        })
+/// All of the delay, and how much of it reorders.
+fn delay_ms_of<'a>(rng: &mut ChaCha8Rng, effects: impl Iterator<Item = &'a Effect>) -> (u64, u64) {
+    effects.fold((0_u64, 0_u64), |(all, late), effect| {
+        let (more, later) = match effect {
+            Effect::Delay(ms) => (draw(rng, ms), 0),
+            Effect::Reorder(chance, ms) if rng.random_bool(*chance) => {
+                let ms = draw(rng, ms);
+                (ms, ms)
+            }
+            _ => (0, 0),
+        };
+        (all.saturating_add(more), late.saturating_add(later))
     })
 }
 
@@ -240,7 +247,7 @@ mod tests {
         for _ in 0..1000 {
             match judge(faults) {
                 Verdict::Drop(_) => count[0] += 1,
-                Verdict::Deliver { delay_ms, copy_ms } => {
+                Verdict::Deliver { delay_ms, copy_ms, .. } => {
                     count[1] += usize::from(copy_ms.is_some());
                     count[2] += usize::from(delay_ms > 0);
                 }
@@ -256,7 +263,7 @@ mod tests {
         let delay = faults.begin(Rule::new().delay_ms(5..=5));
         assert_eq!(judge(&faults), Verdict::Drop(Why::CutByRule));
         drop(cut);
-        assert_eq!(judge(&faults), Verdict::Deliver { delay_ms: 5, copy_ms: None });
+        assert_eq!(judge(&faults), Verdict::Deliver { delay_ms: 5, late_ms: 0, copy_ms: None });
         assert_eq!(faults.rules(), [Rule::new().delay_ms(5..=5)]);
         // A later one may go first.
         faults.begin(Rule::new().cut()).heal();
@@ -298,10 +305,11 @@ mod tests {
             Rule::new().reorder(1.0, 5..=5),
         ];
         let _guards = rules.map(|rule| faults.begin(rule));
-        let Verdict::Deliver { delay_ms, copy_ms: Some(copy_ms) } = judge(&faults) else {
+        let Verdict::Deliver { delay_ms, late_ms, copy_ms: Some(copy_ms) } = judge(&faults) else {
             panic!("not doubled");
         };
         assert!((16..=1015).contains(&delay_ms) && (16..=1015).contains(&copy_ms));
+        assert_eq!(late_ms, 5);
         assert_ne!(delay_ms, copy_ms);
     }
 
@@ -322,7 +330,11 @@ mod tests {
             let faults = Faults::new(seed, Hub::new());
             let _guard = faults.begin(Rule::new().loss(0.3).delay_ms(0..=9).duplicate(0.3));
             let mut verdicts: Vec<_> = (0..50).map(|_| judge(&faults)).collect();
-            verdicts.push(Verdict::Deliver { delay_ms: faults.draw_ms(&(0..=1000)), copy_ms: None });
+            verdicts.push(Verdict::Deliver {
+                delay_ms: faults.draw_ms(&(0..=1000)),
+                late_ms: 0,
+                copy_ms: None,
+            });
             verdicts
         };
         assert_eq!(run(1), run(1));

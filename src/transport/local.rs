@@ -299,11 +299,18 @@ impl Way {
         }
         match verdict {
             Verdict::Drop(why) => self.note(&self.from, || Event::Dropped { kind, to, why }),
-            Verdict::Deliver { delay_ms, copy_ms: None } => self.post(delay_ms, parcel),
-            Verdict::Deliver { delay_ms, copy_ms: Some(copy_ms) } => {
-                self.note(&self.from, || Event::Doubled { kind, to, why: Why::DoubledByRule });
-                self.post(delay_ms, parcel.clone());
-                self.post(copy_ms, parcel);
+            Verdict::Deliver { delay_ms, late_ms, copy_ms } => {
+                let delays = [(delay_ms.saturating_sub(late_ms), why), (late_ms, Why::OvertakenByRule)];
+                for (ms, why) in delays.into_iter().filter(|(ms, _)| *ms > 0) {
+                    self.note(&self.from, || Event::Delayed { kind, to, ms, why });
+                }
+                if let Some(copy_ms) = copy_ms {
+                    self.note(&self.from, || Event::Doubled { kind, to, why: Why::DoubledByRule });
+                    self.post(delay_ms, parcel.clone());
+                    self.post(copy_ms, parcel);
+                } else {
+                    self.post(delay_ms, parcel);
+                }
             }
         }
     }

@@ -43,12 +43,14 @@ impl Group {
             SnapshotSent { .. } | SnapshotInstalled { .. } => Group::Snapshots,
             ReadsConfirmed { .. } => Group::Reads,
             TransferBegun { .. } | TransferOrdered { .. } | TransferAbandoned { .. } => Group::Transfers,
-            Sent { kind, .. } | Received { kind, .. } | Dropped { kind, .. } | Doubled { kind, .. } => {
-                match kind {
-                    MessageKind::Heartbeat | MessageKind::Appended => Group::Heartbeats,
-                    _ => Group::Messages,
-                }
-            }
+            Sent { kind, .. }
+            | Received { kind, .. }
+            | Dropped { kind, .. }
+            | Delayed { kind, .. }
+            | Doubled { kind, .. } => match kind {
+                MessageKind::Heartbeat | MessageKind::Appended => Group::Heartbeats,
+                _ => Group::Messages,
+            },
             _ => Group::Crashes,
         }
     }

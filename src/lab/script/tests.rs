@@ -95,7 +95,8 @@ fn each_kind_has_its_words() {
     assert_eq!(FaultKind::named("cut"), None, "a rule of one's own is not drawn");
     assert_eq!(FaultKind::named("weather"), None);
     let groups = ["network", "power", "crashes", "pace", "disks", "orders"];
-    let of_groups: usize = groups.iter().filter_map(|group| FaultKind::named(group)).map(|kinds| kinds.len()).sum();
+    let of_groups: usize =
+        groups.iter().filter_map(|group| FaultKind::named(group)).map(|kinds| kinds.len()).sum();
     assert_eq!(of_groups, FaultKind::drawn().count());
 }
 

@@ -9,6 +9,7 @@
 //!   Completed writes survive whole.
 //! - Opening a disk cuts off whoever had it open: a write of a former owner that is still under way
 //!   is settled then and there, as a power cut, and can't land behind the back of a replay.
+//!   [`MemoryDisk::set_tail`] decides it instead of the seed, once.
 //! - After a failed write the disk is of no use, also after it is opened again, until
 //!   [`MemoryDisk::repair`].
 //! - A snapshot is in force once it is whole and its time has passed, and never before.
@@ -63,6 +64,21 @@ impl Default for SimulatedDisk {
     fn default() -> Self {
         SimulatedDisk { sync_ms: 1..=5, snapshot_ms_per_mib: 10 }
     }
+}
+
+/// What a power cut leaves of the write that it cuts short.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub enum Tail {
+    /// What the seed decides: any prefix of its records, from none to all, and the next one may be torn.
+    #[default]
+    Seeded,
+    /// All of it: it was durable, only nobody had heard so yet.
+    Kept,
+    /// Nothing.
+    Lost,
+    /// A prefix that the seed decides, but not all of it, and the next record is torn.
+    Torn,
 }
 
 /// A disk in memory. Clones are the same disk, which lasts as long as any of them.
@@ -124,6 +140,20 @@ impl MemoryDisk {
         self.shared.lock().fail_next_write();
     }
 
+    /// What the next power cut leaves of the write that it cuts short, if one is under way; the one after
+    /// that is left to the seed again. It waits for a write of at least one record. [`Tail::Seeded`] takes
+    /// it back.
+    pub fn set_tail(&self, tail: Tail) {
+        self.shared.lock().set_tail(tail);
+    }
+
+    /// The next snapshot that is about to become durable does not, after its time: one of the peer's own,
+    /// or a leader's whose last piece has come. The one before it stays in force, of what came in nothing is
+    /// left, and the log is unharmed.
+    pub fn fail_next_snapshot(&self) {
+        self.shared.lock().shelf.set_failing(true);
+    }
+
     /// The operator has seen to it that the disk works again, with what is on it.
     pub fn repair(&self) {
         self.shared.lock().repair();
@@ -161,6 +191,11 @@ impl MemoryDisk {
     /// How many records became durable with them.
     pub fn records(&self) -> u64 {
         self.shared.lock().records()
+    }
+
+    /// Whether a leader's snapshot is whole and on its way to become durable: a kill now loses it.
+    pub fn is_installing(&self) -> bool {
+        self.shared.lock().shelf.is_installing()
     }
 
     /// Whether a write is under way.

@@ -12,7 +12,7 @@ use std::{collections::VecDeque, io, ops::RangeInclusive};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{SimulatedDisk, snapshots::Shelf};
+use super::{SimulatedDisk, Tail, snapshots::Shelf};
 use crate::{
     raft::{Batch, Index, PeerId, Position, Record, Term},
     storage::{Incarnation, Replay, StorageError, TailLost},
@@ -121,6 +121,8 @@ pub(super) struct Platter {
     in_flight: Option<InFlight>,
     /// The last write that was cut, until a replay has told of it.
     tail: Option<TailLost>,
+    /// What the next cut leaves.
+    leaves: Tail,
     pub(super) shelf: Shelf,
 }
 
@@ -139,6 +141,7 @@ impl Platter {
             folded: Folded::default(),
             in_flight: None,
             tail: None,
+            leaves: Tail::Seeded,
             shelf: Shelf::default(),
         }
     }
@@ -174,8 +177,14 @@ impl Platter {
         }
     }
 
+    /// Takes back what was to fail, too.
     pub(super) fn repair(&mut self) {
         self.health = Health::Sound;
+        self.shelf.set_failing(false);
+    }
+
+    pub(super) fn set_tail(&mut self, tail: Tail) {
+        self.leaves = tail;
     }
 
     pub(super) fn writes(&self) -> u64 {
@@ -221,7 +230,7 @@ impl Platter {
     pub(super) fn open(&mut self) -> Result<u64, StorageError> {
         self.check()?;
         if let Some(write) = self.in_flight.take() {
-            self.lose(write.records);
+            self.lose_in_a_cut(write.records);
         }
         self.shelf.forget_incoming();
         self.opens += 1;
@@ -253,7 +262,7 @@ impl Platter {
         // Only the very write under way can have made it fail: there is one at a time.
         if self.health == Health::Failed {
             let what = format!("write of {} records", write.records.len());
-            self.lose(write.records);
+            self.lose(write.records, Tail::Seeded);
             return Err(StorageError::Io { what, cause: io::Error::other("injected fault") });
         }
         self.writes += 1;
@@ -265,18 +274,31 @@ impl Platter {
     /// The power is cut, if this write is still under way.
     pub(super) fn cut(&mut self, id: WriteId) {
         if let Some(write) = self.in_flight.take_if(|write| write.id == id) {
-            self.lose(write.records);
+            self.lose_in_a_cut(write.records);
         }
     }
 
-    /// Keeps a seeded prefix of a write that did not complete.
-    fn lose(&mut self, records: Vec<Record>) {
+    /// What was asked for waits for a write that has something to lose.
+    fn lose_in_a_cut(&mut self, records: Vec<Record>) {
+        let leaves = if records.is_empty() { Tail::Seeded } else { std::mem::take(&mut self.leaves) };
+        self.lose(records, leaves);
+    }
+
+    /// Keeps a prefix of a write that did not complete.
+    fn lose(&mut self, records: Vec<Record>, leaves: Tail) {
         let count = records.len();
         if count == 0 {
             return;
         }
-        let kept = self.rng.random_range(0..=count);
-        let torn = kept < count && self.rng.random_bool(0.5);
+        let (kept, torn) = match leaves {
+            Tail::Seeded => {
+                let kept = self.rng.random_range(0..=count);
+                (kept, kept < count && self.rng.random_bool(0.5))
+            }
+            Tail::Kept => (count, false),
+            Tail::Lost => (0, false),
+            Tail::Torn => (self.rng.random_range(0..count), true),
+        };
         records.into_iter().take(kept).for_each(|record| self.folded.fold(record));
         self.tail = Some(TailLost { records: count, kept, torn });
     }

@@ -45,9 +45,30 @@ pub(super) struct Shelf {
     /// Those before it: alive for as long as anybody holds them.
     before: Vec<Weak<Stored>>,
     incoming: Option<Incoming>,
+    /// How many times what came in is on its way to become durable: a repeated last piece waits too.
+    installing: usize,
+    /// Whether the next one that is to be put in force is not.
+    failing: bool,
 }
 
 impl Shelf {
+    pub(super) fn set_failing(&mut self, failing: bool) {
+        self.failing = failing;
+    }
+
+    pub(super) fn is_installing(&self) -> bool {
+        self.installing > 0
+    }
+
+    /// Fails if it was told to, once.
+    fn check(&mut self, at: Position) -> Result<(), StorageError> {
+        if !std::mem::take(&mut self.failing) {
+            return Ok(());
+        }
+        let cause = io::Error::other("injected fault");
+        Err(StorageError::Aside { what: format!("snapshot at {at}"), cause })
+    }
+
     pub(super) fn forget_incoming(&mut self) {
         self.incoming = None;
     }
@@ -132,6 +153,24 @@ impl Shelf {
     }
 }
 
+/// What came in is on its way to become durable, until it is, or until whoever waits for it goes.
+struct Installing(Arc<Shared>);
+
+impl Installing {
+    fn begin(shared: &Arc<Shared>) -> Installing {
+        shared.lock().shelf.installing += 1;
+        Installing(shared.clone())
+    }
+}
+
+impl Drop for Installing {
+    fn drop(&mut self) {
+        // A wiped disk has forgotten it.
+        let mut platter = self.0.lock();
+        platter.shelf.installing = platter.shelf.installing.saturating_sub(1);
+    }
+}
+
 /// The snapshots, as everybody sees them who has the disk open.
 pub(super) struct MemorySnapshots {
     shared: Arc<Shared>,
@@ -176,6 +215,7 @@ impl SnapshotStore for MemorySnapshots {
         self.shared.after(ms, move |shared| {
             let mut platter = shared.lock();
             platter.check()?;
+            platter.shelf.check(meta.at)?;
             Ok(platter.shelf.publish(meta, bytes.into()))
         })
     }
@@ -213,9 +253,17 @@ impl SnapshotStore for MemorySnapshots {
         }
         let ms = platter.draw_ms(usize::try_from(held).unwrap_or(usize::MAX));
         drop(platter);
+        let installing = Installing::begin(&self.shared);
         self.shared.after(ms, move |shared| {
+            let _until_the_end = installing;
             let mut platter = shared.lock();
             platter.check()?;
+            if platter.shelf.covering(meta.at).is_none()
+                && let Err(error) = platter.shelf.check(meta.at)
+            {
+                platter.shelf.forget_incoming();
+                return Err(error);
+            }
             Ok(platter.shelf.publish_incoming(&meta))
         })
     }

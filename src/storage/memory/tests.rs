@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::{MemoryDisk, SimulatedDisk, platter::Folded};
+use super::{MemoryDisk, SimulatedDisk, Tail, platter::Folded};
 use crate::{
     raft::{Command, Index, Log, Membership, Position, Record, SnapshotMeta, Term},
     storage::{
@@ -18,6 +18,8 @@ use crate::{
         },
     },
 };
+
+mod faults;
 
 fn simulated(seed: u8) -> MemoryDisk {
     MemoryDisk::simulated([seed; 32], SimulatedDisk::default())

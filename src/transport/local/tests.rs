@@ -321,12 +321,14 @@ async fn every_fate_of_a_message_is_told() {
         "0 n1 Sent kind=timeout-now to=2 what=term=2: the turn ended\n\
          0 n1 Dropped kind=timeout-now to=2: a fault rule loses it",
     );
-    let slow = net.begin(Rule::new().delay_ms(4..=4).duplicate(1.0));
+    let slow = net.begin(Rule::new().delay_ms(3..=3).reorder(1.0, 1..=1).duplicate(1.0));
     net.order(3);
     drop(slow);
     wait(5).await;
     told(
         "0 n1 Sent kind=timeout-now to=2 what=term=3: a fault rule delays it\n\
+         0 n1 Delayed kind=timeout-now to=2 ms=3: a fault rule delays it\n\
+         0 n1 Delayed kind=timeout-now to=2 ms=1: a fault rule lets later ones overtake it\n\
          0 n1 Doubled kind=timeout-now to=2: a fault rule doubles it\n\
          4 n2 Received kind=timeout-now from=1 what=term=3: it arrived\n\
          4 n2 Received kind=timeout-now from=1 what=term=3: it arrived",
