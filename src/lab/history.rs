@@ -26,7 +26,7 @@
 //!
 //!     let append = Command::append("colour", "dish");
 //!     let call = recorder.invoke(2, append.clone());
-//!     cluster.kill(leader); // Whether it was done may remain unknown.
+//!     cluster.kill(leader).await; // Another one takes over; an outcome may remain unknown.
 //!     call.returned(client.propose(&append).await);
 //!
 //!     let get = Query::get("colour");
@@ -35,7 +35,8 @@
 //! })?;
 //!
 //! let checked = kv::check(&Checker::default(), &recorder.history())?;
-//! assert_eq!((checked.keys, checked.operations), (1, 3));
+//! assert_eq!(checked.keys, 1);
+//! assert!(checked.operations >= 2, "the first and the last were answered");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
