@@ -98,9 +98,6 @@ impl Book {
         if holds(self.synced) != Some(true) {
             self.synced = Some(at);
         }
-        if holds(self.surviving) != Some(true) {
-            self.surviving = Some(at);
-        }
         world.covered(report, at);
         self.snapshot = self.snapshot.max(at);
         (self.commit, self.committed) = (at.index, self.committed.max(at.index));

@@ -56,11 +56,4 @@ fn an_event_costs_little() {
     let all = begun.elapsed().as_nanos() as f64 / reports.len() as f64;
     assert!(oracle.is_clean(), "{:#?}", oracle.violations());
     println!("{all:.0} ns an event, {} events", reports.len());
-    for name in ["Sent", "Received", "Appended", "Synced"] {
-        let of: Vec<_> = reports.iter().filter(|report| report.event.name() == name).collect();
-        let mut oracle = Stage::led().oracle;
-        let begun = Instant::now();
-        of.iter().for_each(|report| oracle.observe(report));
-        println!("{:.0} ns a {name}", begun.elapsed().as_nanos() as f64 / of.len() as f64);
-    }
 }
