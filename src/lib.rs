@@ -29,6 +29,8 @@
 //! # The house
 //!
 //! ```text
+//!             lab                 storms, and an oracle that judges them
+//!              │
 //!        client, cluster          propose, query, sessions · start, crash, cut, watch
 //!              │
 //!            actor                one actor for each role, replicator, timer, storage, machine
@@ -43,7 +45,7 @@
 //! [closure](machine::closure()), a [trait](machine::StateMachine), or an
 //! [actor of your own](actor::custom). [`storage`] is where promises are kept: in a data folder with a
 //! write-ahead log, or in memory; [`transport`] carries messages, within a process or over Cap'n Proto; [`observe`] is told everything that
-//! happens.
+//! happens. [`lab`] blows storms over all of it, and judges what became of it.
 //!
 //! # Guarantees
 //!

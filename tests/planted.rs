@@ -7,9 +7,9 @@
 #[cfg(not(raft_actors_planted))]
 #[test]
 fn default_builds_have_no_planted_bugs() {
-    // The names of the bugs are in every binary that has them, and in no other.
+    // The names of the bugs are in every binary that has them, and in no other: here one is written backwards.
+    let name: Vec<u8> = "detnuoc mret redlo na fo etov etal".bytes().rev().collect();
     let binary = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-    let name: &[u8] = &[b"late vote of an older ".as_slice(), b"term counted".as_slice()].concat();
     assert!(!binary.windows(name.len()).any(|window| window == name), "a planted bug is in a default build");
 }
 

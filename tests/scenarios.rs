@@ -26,6 +26,12 @@
 //! | 21 | everybody in flight hears once | [`clients::a_thousand_in_flight_each_hear_once`] |
 //! | 22 | a leader cut off answers no read | [`clients::a_leader_cut_off_answers_no_read`] |
 //! | 32 | a wiped voter is turned away | [`disks::a_wiped_voter_is_turned_away`], `transport::introduction` |
+//! | 33 | the membership is the snapshot's | `raft::tests::states::a_snapshot_brings_its_membership`, `raft::tests::followers::a_snapshot_keeps_what_follows_it_or_nothing`, `raft::tests::memberships::the_last_membership_of_the_log_is_in_force` |
+//! | 34 | no gap between snapshot and log | `raft::tests::states::a_crash_between_snapshot_and_marker_leaves_no_gap`, `storage::folder::tests::crashes::a_snapshot_is_the_old_one_or_the_new_one` |
+//! | 35 | half a snapshot is none | `storage::snapshots::tests::*`: cut at any piece, repeated, out of order, older, damaged; `scenes::a_crash_during_an_installation_leaves_one_state_or_the_other` |
+//! | 36 | a snapshot under load holds nobody up | `snapshots::nobody_waits_while_a_large_state_is_written_or_read`, `.ci/show/large-snapshot` |
+//! | 37 | catching up has an end | `snapshots::a_follower_catches_up_while_the_leader_takes_snapshots`, `snapshots::a_transfer_goes_on_after_each_cut` |
+//! | 38 | all replicas expire the same sessions | `machine::session::tests::the_longest_unused_goes`, story `the_longest_unused_session_expires`, and every storm, whose peers must be equal in the end |
 //! | 39 | a torn tail is cut off | `storage::wal::tests::damage`, `storage::wal::tests::crashes` |
 //! | 40 | damage in the middle is said | `storage::wal::tests::damage` |
 //! | 41 | a failed disk acknowledges nothing more | [`disks::a_failed_disk_acknowledges_nothing_more`], `storage::wal::tests::crashes::after_a_call_that_failed_nothing_is_acknowledged` |

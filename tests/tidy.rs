@@ -15,7 +15,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("binary", &[]),
     ("config", &["error"]),
     ("error", &["machine", "raft", "storage"]),
-    ("raft", &["config"]),
+    // Bugs are planted on purpose, in builds of their own.
+    ("planted", &["raft"]),
+    ("raft", &["config", "planted"]),
     ("storage", &["raft", "config", "binary"]),
     ("transport", &["raft", "config", "observe", "storage"]),
     ("observe", &["raft"]),
@@ -26,12 +28,26 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cluster",
         &["raft", "config", "error", "storage", "transport", "observe", "machine", "actor", "client"],
     ),
-    ("lab", &["raft", "machine", "observe", "cluster", "client", "config", "error", "transport", "storage"]),
+    (
+        "lab",
+        &[
+            "raft",
+            "machine",
+            "observe",
+            "cluster",
+            "client",
+            "config",
+            "error",
+            "transport",
+            "storage",
+            "actor",
+        ],
+    ),
 ];
 
 /// Crates that may appear in some rooms only.
 const CRATES: &[(&str, &[&str])] = &[
-    ("actix", &["actor", "cluster"]),
+    ("actix", &["actor", "cluster", "lab"]),
     ("actix_rt", &["actor", "cluster"]),
     ("capnp", &["transport"]),
     ("capnp_rpc", &["transport"]),

@@ -21,8 +21,8 @@ use super::{
     plan::{Part, chance},
 };
 use crate::{
-    Client, Cluster, Session,
-    client::Ticket,
+    client::{Client, Session, Ticket},
+    cluster::Cluster,
     error::ClientError,
     lab::history::{
         Recorder,

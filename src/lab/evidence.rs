@@ -96,7 +96,10 @@ impl Unfelt {
             Event::Dropped { kind: what, to, why: Why::CutByRule } => kind <= Cut && on_link(what, to),
             Event::Dropped { kind: what, to, why: Why::LostByRule } => kind == Loss && on_link(what, to),
             Event::Doubled { kind: what, to, .. } => kind == Duplicate && on_link(what, to),
-            Event::Delayed { kind: what, to, .. } => matches!(kind, Delay | Reorder) && on_link(what, to),
+            Event::Delayed { kind: what, to, why: Why::OvertakenByRule, .. } => {
+                kind == Reorder && on_link(what, to)
+            }
+            Event::Delayed { kind: what, to, .. } => kind == Delay && on_link(what, to),
             Event::Killed { .. } => its && kind == Kill,
             Event::TailLost { records, kept, torn, .. } => {
                 its && match kind {

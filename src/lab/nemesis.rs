@@ -78,52 +78,33 @@ impl Observer for Bell {
     }
 }
 
-/// Does what a script says. Clones are the same nemesis.
+/// Does what a script says.
 pub(super) struct Nemesis<I: Interface> {
     cluster: Cluster<I>,
-    plan: Rc<Plan>,
+    plan: Plan,
     evidence: Evidence,
     bell: Bell,
-    down: Rc<RefCell<BTreeSet<PeerId>>>,
-    rng: Rc<RefCell<ChaCha8Rng>>,
-}
-
-impl<I: Interface> Clone for Nemesis<I> {
-    fn clone(&self) -> Self {
-        Nemesis {
-            cluster: self.cluster.clone(),
-            plan: self.plan.clone(),
-            evidence: self.evidence.clone(),
-            bell: self.bell.clone(),
-            down: self.down.clone(),
-            rng: self.rng.clone(),
-        }
-    }
+    down: RefCell<BTreeSet<PeerId>>,
+    rng: RefCell<ChaCha8Rng>,
 }
 
 impl<I: Interface> Nemesis<I> {
-    pub fn new(cluster: Cluster<I>, seed: u64, plan: Plan, evidence: Evidence, bell: Bell) -> Nemesis<I> {
-        let rng = Rc::new(RefCell::new(chance(seed, Part::Nemesis as u64)));
-        Nemesis { cluster, plan: Rc::new(plan), evidence, bell, down: Rc::default(), rng }
+    pub fn new(cluster: Cluster<I>, seed: u64, plan: Plan, evidence: Evidence, bell: Bell) -> Rc<Nemesis<I>> {
+        let rng = RefCell::new(chance(seed, Part::Nemesis as u64));
+        Rc::new(Nemesis { cluster, plan, evidence, bell, down: RefCell::default(), rng })
     }
 
     /// Does all of it, for `chaos` at least; then everything is whole again.
-    pub async fn rage(self, chaos: Duration) {
+    pub async fn rage(self: Rc<Self>, chaos: Duration) {
         let begun = Instant::now();
-        let steps: Vec<_> = self
-            .plan
-            .script
-            .steps
-            .iter()
-            .cloned()
-            .map(|step| {
-                let nemesis = self.clone();
-                spawn_local(async move {
-                    sleep_until(begun + Duration::from_millis(step.at_ms)).await;
-                    nemesis.take(step).await;
-                })
+        let begin = |step: &Step| {
+            let (nemesis, step) = (self.clone(), step.clone());
+            spawn_local(async move {
+                sleep_until(begun + Duration::from_millis(step.at_ms)).await;
+                nemesis.take(step).await;
             })
-            .collect();
+        };
+        let steps: Vec<_> = self.plan.script.steps.iter().map(begin).collect();
         sleep_until(begun + chaos).await;
         for step in steps {
             // It fails only if it panicked, and then so does the storm: its cluster says so.
@@ -131,7 +112,6 @@ impl<I: Interface> Nemesis<I> {
         }
         self.heal().await;
     }
-
     /// What a step left, if it was cut short, or two of them overlapped.
     async fn heal(&self) {
         for peer in self.cluster.peers() {
@@ -141,12 +121,13 @@ impl<I: Interface> Nemesis<I> {
                 disk.resume();
                 disk.set_full(false);
                 disk.repair();
+                disk.set_tail(Tail::Seeded);
             }
             self.cluster.restart(peer).await;
         }
     }
 
-    async fn take(self, step: Step) {
+    async fn take(&self, step: Step) {
         let it = match &step.on {
             Some(moment) => self.bell.next(moment).await,
             None => None,

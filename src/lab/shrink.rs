@@ -110,9 +110,9 @@ mod tests {
     /// Fails if a crash of a role comes before a blackout.
     fn fails(storm: &Storm) -> bool {
         let steps: &[Step] = storm.script.as_ref().map_or(&[], |script| &script.steps);
-        let place = |kind| steps.iter().position(|step| step.fault.kind() == kind);
-        place(FaultKind::CrashRole)
-            .is_some_and(|crash| place(FaultKind::Blackout).is_some_and(|blackout| crash < blackout))
+        let first = steps.iter().position(|step| step.fault.kind() == FaultKind::CrashRole);
+        let last = steps.iter().rposition(|step| step.fault.kind() == FaultKind::Blackout);
+        first.is_some_and(|crash| last.is_some_and(|blackout| crash < blackout))
     }
 
     #[test]

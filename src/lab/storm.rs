@@ -5,7 +5,7 @@
 //! all peers are equal, nothing that was acknowledged is lost or doubled, and the history is linearizable. The
 //! [oracle](super::Oracle) looks on all the while.
 
-use std::{collections::BTreeMap, fmt, sync::mpsc, thread, time::Duration};
+use std::{collections::BTreeMap, fmt, rc::Rc, sync::mpsc, thread, time::Duration};
 
 use tokio::{
     task::{JoinHandle, spawn_local},
@@ -257,7 +257,7 @@ async fn weather<S: Store>(
     seed: u64,
     plan: &Plan,
     desk: &Desk,
-    nemesis: Nemesis<S>,
+    nemesis: Rc<Nemesis<S>>,
     chaos: Duration,
 ) -> Vec<String> {
     let working = clients_of(cluster, seed, plan, desk);

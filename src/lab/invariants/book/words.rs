@@ -57,7 +57,7 @@ impl Book {
             MessageKind::Voted if rest == " granted=true" => self.promise(report, term, to, world),
             MessageKind::Appended => {
                 if let Some((index, _)) = rest.strip_prefix(" match=").and_then(number) {
-                    self.acknowledge(report, Index(index), world);
+                    self.acknowledge(report, term, Index(index), world);
                 }
             }
             _ => {}
@@ -76,10 +76,15 @@ impl Book {
     }
 
     /// Its leader may count on it that it holds everything up to here (§5.3).
-    fn acknowledge(&mut self, report: &Report, index: Index, world: &mut World) {
+    ///
+    /// What it accepted in an earlier term it may say in a later one, after the next leader had it truncated, all
+    /// in one turn and one sync: in its log the one came before the other. If it voted for the next leader it did
+    /// so with these entries; if it did not, others of the quorum that commits them did, and then the next leader
+    /// would hold them too (§5.4.3). So only what it did since has to be on its disk.
+    fn acknowledge(&mut self, report: &Report, term: Term, index: Index, world: &mut World) {
         let Some(log) = self.log else { return };
         // Most often everything is synced.
-        if self.synced == Some(log) && index <= log.index {
+        if self.synced == Some(log) && (index <= log.index || term < report.term) {
             return;
         }
         let entry = world.tree.at(log, index);

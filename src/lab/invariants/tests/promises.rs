@@ -152,6 +152,34 @@ fn entries_are_synced_before_they_are_acknowledged() {
     });
 }
 
+/// Accepted in term 1, truncated in term 2, in one turn: what was accepted may still be said, once all is synced.
+#[test]
+fn what_was_accepted_before_the_next_term_may_be_said_in_it() {
+    let truncated = || {
+        let mut stage = Stage::led();
+        stage.append(1, 3, at(1, 5));
+        stage.append(2, 3, at(1, 5));
+        stage.elect(3, 2, at(1, 2));
+        stage.enter(2, 2, RoleKind::Follower);
+        stage.truncate(2, 3);
+        stage
+    };
+    let of_term_1 = |stage: &mut Stage| stage.say(2, 1, MessageKind::Appended, "term=1 match=5 round=0");
+    holds(truncated(), |stage| {
+        stage.sync(2, at(1, 2));
+        of_term_1(stage);
+    });
+    violates(Invariant::SyncedFirst, truncated(), |stage| {
+        stage.append(3, 3, at(2, 3));
+        stage.append(2, 3, at(2, 3));
+        of_term_1(stage);
+    });
+    violates(Invariant::SyncedFirst, truncated(), |stage| {
+        stage.sync(2, at(1, 2));
+        stage.say(2, 3, MessageKind::Appended, "term=2 match=5 round=0");
+    });
+}
+
 #[test]
 fn a_leader_commits_what_a_majority_has_synced() {
     let two = |index, of: u64| {
