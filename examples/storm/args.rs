@@ -48,6 +48,9 @@ pub struct Args {
     /// Play this script instead of what the seed draws
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
+    /// Let nobody use the cluster meanwhile: with --faults none, an idle one
+    #[arg(long)]
+    pub no_clients: bool,
     /// Run this seed alone
     #[arg(long, value_name = "SEED", conflicts_with = "seeds")]
     pub replay: Option<u64>,
@@ -111,6 +114,7 @@ impl Args {
         storm.seconds = self.seconds;
         storm.faults = self.faults.kinds.clone();
         storm.script = script.cloned();
+        storm.clients = !self.no_clients;
         storm
     }
 
@@ -121,6 +125,9 @@ impl Args {
             line += &format!(" --peers {peers}");
         }
         line += &format!(" --seconds {}", storm.seconds);
+        if self.no_clients {
+            line += " --no-clients";
+        }
         match script {
             Some(script) => line += &format!(" --script {script}"),
             None => line += &format!(" --faults {}", self.faults.written),

@@ -4,7 +4,7 @@ use super::{
     clients::{Desk, Store},
     history::{self, Checker},
 };
-use crate::{Cluster, machine::kv, raft::PeerId};
+use crate::{cluster::Cluster, machine::kv, raft::PeerId};
 
 /// How many steps a history may take to be judged: far more than any needs that is not broken.
 const STEPS: u64 = 20_000_000;

@@ -17,8 +17,9 @@
 //! # Ok::<(), raft_actors::lab::ScriptError>(())
 //! ```
 //!
-//! The oracle and the checker are of use without storms: for a cluster of your own, with your machine and your
-//! clients.
+//! The oracle and the checker see events and histories only, and are of use without storms: for a cluster of your own,
+//! with your machine and your clients. The nemesis has no door of its own either: whatever it does, a
+//! [`Cluster`](crate::Cluster) and a [`MemoryDisk`](crate::storage::MemoryDisk) offer to everybody.
 
 mod clients;
 mod evidence;

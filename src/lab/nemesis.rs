@@ -26,7 +26,7 @@ use super::{
     script::{Moment, Step},
 };
 use crate::{
-    Cluster,
+    cluster::Cluster,
     machine::Interface,
     observe::{Observer, Report},
     raft::{ActorKind, PeerId, RoleKind},

@@ -11,8 +11,8 @@ use super::{
     script::{Moment, Script, Step},
 };
 use crate::{
-    Config,
     cluster::Crash,
+    config::Config,
     raft::{ActorKind, PeerId},
     storage::Tail,
     transport::faults::Rule,
