@@ -81,3 +81,31 @@ fn a_message_is_filled_to_its_limit() {
     let entries_max = |batch_entries_max| messages(Config { batch_entries_max, ..Config::default() });
     assert_eq!([entries_max(3), entries_max(2), entries_max(1)], [1, 2, 3]);
 }
+
+/// What is proposed at once and fits into a message is one batch.
+#[test]
+fn a_proposal_that_fits_is_not_cut() {
+    let config = Config { batch_bytes_max: 3 * bytes(60).weight(), ..Config::default() };
+    let mut dry = peer_of(3, &config, RoleKind::Leader, 5, &[]);
+    propose(&mut dry, [bytes(60), bytes(60), bytes(60), bytes(60)]);
+    let counts = end(&mut dry).records.into_iter().map(|record| match record {
+        Record::Entries(batch) => batch.count(),
+        record => panic!("{record:?}"),
+    });
+    assert_eq!(counts.collect::<Vec<_>>(), [3, 1]);
+}
+
+/// What a follower is fed from the log is filled to the last byte too, and never empty.
+#[test]
+fn what_is_fed_fills_its_limit() {
+    let mut log = Log::default();
+    log.append(Term(1), vec![bytes(60), bytes(60)]);
+    log.append(Term(1), vec![bytes(60), bytes(60)]);
+    let fed = |bytes_max| {
+        let slice = log.slice(Index(1), Index(4), 9, bytes_max);
+        slice.iter().map(Batch::count).collect::<Vec<_>>()
+    };
+    assert_eq!((fed(400), fed(399), fed(300)), (vec![2, 2], vec![2, 1], vec![2, 1]));
+    assert_eq!((fed(299), fed(200), fed(199)), (vec![2], vec![2], vec![1]));
+    assert_eq!((fed(100), fed(1), fed(0)), (vec![1], vec![1], vec![1]));
+}

@@ -23,6 +23,7 @@ mod logs;
 mod machine;
 mod memberships;
 mod negatives;
+mod patience;
 mod progresses;
 mod quorums;
 mod reading;
