@@ -71,6 +71,23 @@ fn the_log_is_kept_for_those_who_live() {
     assert_eq!(dry.pinned(), None);
 }
 
+/// Each sign that a follower gets on keeps the log for it as long again, and no longer (§7).
+#[test]
+fn the_log_is_kept_as_long_as_a_follower_gets_on() {
+    let mut dry = leading(3);
+    matched(&mut dry, 2, 7);
+    let waits = |dry: &mut Dry, upto: u64| {
+        dry.state_mut().now_ms += SILENCE_MS - 1;
+        assert_eq!(dry.pinned(), Some(Index(upto)));
+        dry.state_mut().now_ms += 1;
+        assert_eq!(dry.pinned(), None);
+    };
+    dry.answer(dry.tenure(), Receiving { from: PeerId(3), at: Index(4) });
+    waits(&mut dry, 4);
+    matched(&mut dry, 3, 6);
+    waits(&mut dry, 6);
+}
+
 /// With its quorum silent for the longest election timeout a leader holds on to nothing (thesis §4.2.3).
 #[test]
 fn a_leader_holds_on_as_long_as_it_hears_a_quorum() {
