@@ -81,9 +81,6 @@ impl Log {
     /// The weight of the entries behind `index`, in bytes; a batch that `index` cuts counts whole.
     pub fn weight_after(&self, index: Index) -> u64 {
         let total = self.weight();
-        if index >= self.last.index {
-            return 0;
-        }
         match self.find(index.next()).checked_sub(1).and_then(|before| self.held.get(before)) {
             Some(before) => total - before.weight_upto,
             None => total - self.base_weight,
@@ -115,9 +112,6 @@ impl Log {
     pub fn term_at(&self, index: Index) -> Option<Term> {
         if index == self.base.index {
             return Some(self.base.term);
-        }
-        if index < self.base.index || index > self.last.index {
-            return None;
         }
         self.batch_at(index).map(Batch::term)
     }

@@ -5,10 +5,13 @@ use super::{
     *,
 };
 
+/// Whoever has not come to rest after so many steps never will: a test fails, and does not hang.
+const STEPS_MAX: usize = 50_000;
+
 impl Cluster {
     /// Delivers everything in the order in which it was sent, until nothing is under way.
     pub fn settle(&mut self) {
-        for _ in 0..200_000 {
+        for _ in 0..STEPS_MAX {
             if self.wire.is_empty() {
                 return;
             }
@@ -22,10 +25,17 @@ impl Cluster {
 
     /// Delivers in order until nothing is under way but what satisfies `stop`, which stays there.
     pub fn settle_until(&mut self, stop: impl Fn(&Packet) -> bool) {
-        while let Some(number) = self.wire.iter().position(|flight| !stop(&flight.packet)) {
+        self.deliver_while(|flight| !stop(&flight.packet));
+    }
+
+    /// Delivers the first that is among these, one turn each, until there is none.
+    fn deliver_while(&mut self, among: impl Fn(&Flight) -> bool) {
+        for _ in 0..STEPS_MAX {
+            let Some(number) = self.wire.iter().position(&among) else { return };
             let flight = self.wire.remove(number);
             self.deliver_all([flight]);
         }
+        panic!("the cluster does not come to rest");
     }
 
     /// Takes out of the wire what satisfies `which`, in order.
@@ -47,7 +57,7 @@ impl Cluster {
     /// Time passes and whoever waits for it wakes up; messages take no time.
     pub fn run_for(&mut self, ms: u64) {
         let until_ms = self.now_ms + ms;
-        loop {
+        for _ in 0..STEPS_MAX {
             self.settle();
             let deadline =
                 |(&id, peer): (&PeerId, &Peer)| peer.dry.as_ref().map(|dry| (dry.deadline_ms(), id));
@@ -57,10 +67,13 @@ impl Cluster {
                     self.now_ms = self.now_ms.max(due_ms);
                     self.turn(id.0, |dry| dry.deliver(Tick));
                 }
-                None => break,
+                None => {
+                    self.now_ms = until_ms;
+                    return;
+                }
             }
         }
-        self.now_ms = until_ms;
+        panic!("somebody's deadline has always passed");
     }
 
     /// Makes a peer campaign, after a silence that lets everybody forget the leader before it.
@@ -78,24 +91,19 @@ impl Cluster {
 
     /// Makes a peer lead with the votes of these, and waits for nobody else.
     pub fn elect_among(&mut self, id: u64, friends: &[u64]) {
-        while self.dry(id).kind() != RoleKind::Leader {
-            self.campaign(id);
-            loop {
-                let among =
-                    |flight: &Flight| [flight.from, flight.to].iter().all(|it| friends.contains(&it.0));
-                let Some(number) = self.wire.iter().position(among) else { break };
-                let flight = self.wire.remove(number);
-                self.deliver_all([flight]);
+        for _ in 0..100 {
+            if self.dry(id).kind() == RoleKind::Leader {
+                return;
             }
+            self.campaign(id);
+            self.deliver_while(|flight| [flight.from, flight.to].iter().all(|it| friends.contains(&it.0)));
         }
+        panic!("{id} is never elected");
     }
 
     /// Delivers in order all that is not for this peer.
     pub fn settle_except(&mut self, id: u64) {
-        while let Some(number) = self.wire.iter().position(|flight| flight.to != PeerId(id)) {
-            let flight = self.wire.remove(number);
-            self.deliver_all([flight]);
-        }
+        self.deliver_while(|flight| flight.to != PeerId(id));
     }
 
     /// Cuts or heals both directions between two groups.

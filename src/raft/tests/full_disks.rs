@@ -76,6 +76,22 @@ fn a_leader_refuses_and_hands_over_to_one_that_has_room() {
     assert_eq!(orders(&turn.late), [Order::TimeoutNow(PeerId(3))]);
 }
 
+/// A new leader takes everybody for healthy, and hands over to nobody whom it has not heard.
+#[test]
+fn a_full_leader_hands_over_to_those_it_has_heard() {
+    let mut dry = full(peer(RoleKind::Leader, 5, &[]));
+    dry.state_mut().listen(true);
+    let mut begun = |turn: &dyn Fn(&mut Dry)| {
+        turn(&mut dry);
+        let events = dry.state_mut().take_events();
+        events.iter().find(|event| event.name() == "TransferBegun").map(ToString::to_string)
+    };
+    assert_eq!(begun(&|dry| drop(tick_after(dry, 50))), None);
+    assert_eq!(begun(&|dry| drop(answers(dry, 2, 0, true))), None, "it has nothing of our log");
+    let why = "TransferBegun to=3: the disk has no room for more entries";
+    assert_eq!(begun(&|dry| drop(answers(dry, 3, 1, true))).as_deref(), Some(why));
+}
+
 /// A new leader has heard of nobody's disk yet, and where all are full nobody takes over.
 #[test]
 fn leadership_does_not_go_round_where_all_are_full() {

@@ -207,6 +207,25 @@ fn compare_floor(log: &Log, plain: &Plain, end: u64) {
     }
 }
 
+/// What stands behind an index weighs what its batches weigh, whether they stand near the end or not; one
+/// that is cut counts whole.
+#[test]
+fn what_stands_behind_an_index_weighs_its_batches() {
+    let mut log = Log::default();
+    for _ in 0..9 {
+        log.append(Term(1), vec![data("a"), data("b")]);
+    }
+    let (batch, last) = (2 * data("a").weight() as u64, 18);
+    let expect = |base: u64, index: u64| (last - index.clamp(base, last)).div_ceil(2) * batch;
+    for index in 0..=last + 2 {
+        assert_eq!(log.weight_after(Index(index)), expect(0, index), "behind {index}");
+    }
+    log.compact(Position::new(1, 6));
+    for index in 0..=last + 2 {
+        assert_eq!(log.weight_after(Index(index)), expect(6, index), "behind {index}, without 1..=6");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 

@@ -14,10 +14,22 @@ fn of(number: u64) -> Arc<Membership> {
 fn a_learner_is_a_member_without_a_vote() {
     let membership = Membership::of([1, 2].map(PeerId)).with_learner(PeerId(3)).with_learner(PeerId(1));
     assert!(membership.contains(PeerId(3)) && !membership.is_voter(PeerId(3)));
+    assert!(!membership.contains(PeerId(4)) && !membership.is_joint());
     assert_eq!(membership.learners().len(), 1);
     assert_eq!(membership.others(PeerId(1)).collect::<Vec<_>>(), [PeerId(2), PeerId(3)]);
     assert_eq!(membership.other_voters(PeerId(1)).collect::<Vec<_>>(), [PeerId(2)]);
     assert_eq!(membership.to_string(), "{1 2}+{3}");
+}
+
+/// Addresses stay with their peers on the way to other voters.
+#[test]
+fn a_membership_knows_where_its_peers_listen() {
+    let here =
+        Membership::of([1, 2].map(PeerId)).with_address(PeerId(2), "two").with_address(PeerId(1), "one");
+    for membership in [here.clone(), here.joint_to([2, 3].map(PeerId)), here.simplified()] {
+        assert_eq!(membership.addresses().collect::<Vec<_>>(), [(PeerId(1), "one"), (PeerId(2), "two")]);
+        assert_eq!((membership.address(PeerId(2)), membership.address(PeerId(3))), (Some("two"), None));
+    }
 }
 
 /// Joint consensus counts both, until the new one stands alone (thesis §4.3).

@@ -75,6 +75,36 @@ fn the_window_is_bounded_in_bytes() {
     assert_eq!(progress.on_matched(Index(2)), Step::Pull(Some(Index(3))));
 }
 
+/// What has landed frees its bytes, and no others'; a window that is exactly full is full.
+#[test]
+fn what_has_landed_frees_its_bytes() {
+    let entry = |index: u64, weight: usize| {
+        let command = Command::Data(Bytes::from(vec![0; weight - Command::Noop.weight()]));
+        let batch = Batch::new(Term(1), Index(index), vec![command]);
+        Slice { prev: at(1, index - 1), batches: batch.into_iter().collect(), commit: Index(0), round: 0 }
+    };
+    let mut progress =
+        Progress::new(&Config { window_batches_max: 9, window_bytes_max: 1_000, ..Config::default() });
+    progress.beat();
+    progress.feed(&slice(at(1, 1), &[], 0));
+    assert!(progress.offer(&entry(2, 600)) && progress.offer(&entry(3, 359)));
+    assert!(progress.offer(&entry(4, 41)), "there is room yet");
+    assert!(!progress.offer(&entry(5, 100)), "and now there is none");
+    assert_eq!(progress.on_matched(Index(2)), Step::Pull(Some(Index(5))));
+    progress.feed(&entry(5, 600));
+    assert!(!progress.offer(&entry(6, 100)), "the others are under way yet");
+    assert_eq!(progress.on_matched(Index(5)), Step::Pull(Some(Index(6))));
+}
+
+/// A heartbeat behind the entries asks for all that was sent: refused, it begins a search (§5.3).
+#[test]
+fn a_refusal_of_the_very_end_is_news() {
+    let mut progress = streaming(4);
+    assert!(progress.offer(&entries(5, 6)));
+    assert!(!progress.on_refused(Index(7)), "that was never sent");
+    assert!(progress.on_refused(Index(6)));
+}
+
 /// A replicator that is rebuilt knows nothing of the leader's log: it goes on until there is no more, also
 /// when nobody proposes anything.
 #[test]

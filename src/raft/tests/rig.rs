@@ -58,7 +58,11 @@ pub fn recovered(ballot: (u64, Option<u64>), terms: &[u64]) -> Dry {
 /// Ends the turn and those of the successors, and sends what there is to send.
 pub fn end(dry: &mut Dry) -> Turn {
     let mut all = dry.end_turn(0);
-    while dry.is_open() {
+    for successors in 0.. {
+        if !dry.is_open() {
+            break;
+        }
+        assert!(successors < 100, "one successor after the other");
         let turn = dry.end_turn(0);
         all.early.extend(turn.early);
         all.records.extend(turn.records);

@@ -227,3 +227,88 @@ fn an_answer_to_an_earlier_role_is_nobodys() {
     end(&mut dry);
     assert_eq!(dry.kind(), RoleKind::Candidate);
 }
+
+/// Who sends a term that is beyond belief is named, whatever it sent: §5.1 makes every message carry one.
+#[test]
+fn whoever_sends_an_implausible_term_is_named() {
+    let far = Term(5 + (1 << 40) + 1);
+    let named = |role: RoleKind, send: &dyn Fn(&mut Dry)| {
+        let mut dry = without_leader(role);
+        dry.state_mut().listen(true);
+        send(&mut dry);
+        match &dry.state_mut().take_events()[..] {
+            [Event::Violation { by, why: Why::Implausible, .. }] => *by,
+            events => panic!("{role}: {events:?}"),
+        }
+    };
+    let (meta, slice) = (
+        Arc::new(SnapshotMeta { at: at(1, 1), membership: voters(3), bytes: 1, checksum: 0 }),
+        slice(at(0, 1), &[], 0),
+    );
+    let follower = |send: &dyn Fn(&mut Dry)| named(RoleKind::Follower, send);
+    let by = PeerId(2);
+    let append = || AppendEntries { term: far, leader: by, slice: slice.clone(), reply: Reply::new(drop) };
+    assert_eq!(follower(&|dry| dry.deliver(append())), by);
+    let install = || Installed { term: far, leader: by, meta: meta.clone(), reply: Reply::new(drop) };
+    assert_eq!(follower(&|dry| dry.deliver(install())), by);
+    assert_eq!(follower(&|dry| dry.deliver(TimeoutNow { term: far, leader: by })), by);
+    let (last, reply) = (at(1, 1), Reply::new(drop));
+    let request = RequestVote { term: far, candidate: by, last, transfer: false, reply };
+    assert_eq!(follower(&|dry| dry.deliver(request.clone())), by);
+    let vote = Voted { from: by, term: far, granted: true };
+    assert_eq!(named(RoleKind::Candidate, &|dry| dry.answer(dry.tenure(), vote)), by);
+    let denial = PreVoted { from: by, term: far, granted: false };
+    assert_eq!(named(RoleKind::PreCandidate, &|dry| dry.answer(dry.tenure(), denial)), by);
+    // A replicator's word is the leader's own.
+    assert_eq!(named(RoleKind::Leader, &|dry| dry.answer(dry.tenure(), Outran { term: far })), PeerId(1));
+    // A canvass claims no term, and says who canvasses all the same (thesis §9.6).
+    let canvass = PreVote { term: far, candidate: by, last, reply: Reply::new(drop) };
+    assert_eq!((canvass.claim(), canvass.sender()), (Claim::Nothing, Some(by)));
+}
+
+/// An outbox is empty if there is nothing at all to say, in any of its parts.
+#[test]
+fn an_outbox_is_empty_if_all_of_it_is() {
+    let empty = || Outbox::<u8>::new(Letters::default());
+    assert!(empty().is_empty() && empty().letters.is_empty());
+    let full: [fn(&mut Outbox<u8>); 5] = [
+        |out| out.early.push(1),
+        |out| out.late.push(1),
+        |out| out.reply(Reply::new(drop), Voted { from: PeerId(1), term: Term(1), granted: true }),
+        |out| out.letters.answer_all([Port::new().0], &Outcome::Busy),
+        |out| out.letters.apply(entries(&[1]).into_iter().collect(), Vec::new()),
+    ];
+    for (number, fill) in full.iter().enumerate() {
+        let mut out = empty();
+        fill(&mut out);
+        assert_eq!((out.is_empty(), out.letters.is_empty()), (false, number < 2), "{number}");
+    }
+}
+
+/// What is committed one after the other is applied at once; what does not follow begins anew.
+#[test]
+fn work_for_the_machine_joins_what_it_follows() {
+    let mut letters = Letters::default();
+    let batch = |first| [Batch::new(Term(1), Index(first), vec![data(first), data(first)]).unwrap()];
+    for first in [2, 4, 6, 4, 9] {
+        letters.apply(batch(first).into_iter().collect(), Vec::new());
+    }
+    let first_and_count = |work: &Work| match work {
+        Work::Apply { batches, .. } => (batches[0].first().0, batches.len()),
+        work => panic!("{work:?}"),
+    };
+    assert_eq!(letters.machine.iter().map(first_and_count).collect::<Vec<_>>(), [(2, 3), (4, 1), (9, 1)]);
+}
+
+/// The front of the log goes at any peer (§7); only a leader keeps it for somebody.
+#[test]
+fn only_a_leader_keeps_its_log_for_others() {
+    let config = Config { trail_entries: 0, ..Config::default() };
+    for role in [RoleKind::Follower, RoleKind::PreCandidate, RoleKind::Candidate] {
+        let mut dry = peer_of(3, &config, role, 5, &[1, 1, 1]);
+        dry.state_mut().commit_to(Index(3), Why::LeaderCommitted);
+        assert_eq!(dry.pinned(), None);
+        dry.deliver(Snapshotted { at: at(1, 3) });
+        assert_eq!(dry.state().log().base(), at(1, 3), "{role}");
+    }
+}

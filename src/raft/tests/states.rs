@@ -216,6 +216,21 @@ fn a_cut_batch_is_the_same_entries() {
     assert_eq!(batch.to_string(), "[5..=9@3]");
 }
 
+/// Batches are the same if their entries are, wherever they were cut from.
+#[test]
+fn batches_are_the_same_if_their_entries_are() {
+    let batch =
+        |term, first, from: u64| Batch::new(Term(term), Index(first), (from..from + 2).map(data).collect());
+    assert_eq!(batch(3, 5, 7), batch(3, 5, 7));
+    assert_eq!(
+        Batch::new(Term(3), Index(4), (6..9).map(data).collect()).unwrap().within(Index(5), Index(6)),
+        batch(3, 5, 7)
+    );
+    for other in [batch(4, 5, 7), batch(3, 6, 7), batch(3, 5, 8)] {
+        assert!(batch(3, 5, 7) != other, "{other:?}");
+    }
+}
+
 /// A port is answered once: dropped it says `Unknown`, and only then.
 #[test]
 fn a_port_is_answered_once() {

@@ -286,7 +286,8 @@ fn nothing_is_lost_in_a_storm() {
         return;
     }
     let mut happened = BTreeMap::<_, u64>::new();
-    for seed in 0..variable("RAFT_STORM_SEEDS").unwrap_or(1_000) {
+    let seeds = variable("RAFT_STORM_SEEDS").unwrap_or(1_000);
+    for seed in 0..seeds {
         match std::panic::catch_unwind(|| storm(seed)) {
             Ok(events) => {
                 events.into_iter().for_each(|(name, count)| *happened.entry(name).or_default() += count)
@@ -297,7 +298,7 @@ fn nothing_is_lost_in_a_storm() {
             }
         }
     }
-    // A storm in which these never happen would prove nothing.
+    // Storms in which these hardly ever happen would prove nothing.
     for name in [
         "Elected",
         "Truncated",
@@ -307,6 +308,9 @@ fn nothing_is_lost_in_a_storm() {
         "TransferOrdered",
         "Renewed",
     ] {
-        assert!(happened.get(name).is_some_and(|&count| count > 20), "too little {name}: {happened:?}");
+        assert!(
+            happened.get(name).is_some_and(|&count| count * 10 > seeds),
+            "too little {name}: {happened:?}"
+        );
     }
 }

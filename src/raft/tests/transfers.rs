@@ -56,6 +56,7 @@ fn a_transfer_to_a_dead_peer_ends_in_time() {
         assert_eq!(outcome.try_recv().unwrap(), None);
         matched(&mut dry, 2, 2);
         let wait_ms = dry.deadline_ms() - dry.state().now_ms;
+        assert!(wait_ms > 0, "it would tick for ever");
         tick_after(&mut dry, wait_ms);
     }
     assert_eq!(dry.state().now_ms, deadline_ms, "it woke up for it");
