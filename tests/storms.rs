@@ -86,8 +86,7 @@ fn trace(storm: &Storm) -> Vec<u8> {
     let trace = TraceFile::new(paper.clone(), Some(storm.seed), peers);
     storm.run_with(vec![Box::new(trace.clone())]);
     trace.finish().unwrap();
-    let bytes = paper.0.lock().unwrap().clone();
-    bytes
+    std::mem::take(&mut *paper.0.lock().unwrap())
 }
 
 /// Byte for byte, whatever goes wrong in it.

@@ -81,10 +81,8 @@ fn pick<T: Clone>(rng: &mut ChaCha8Rng, from: &[T]) -> T {
 
 /// Limits so small that they are met, yet not so small that a healed cluster can't recover in time.
 fn config(rng: &mut ChaCha8Rng) -> Config {
-    let mut config = Config::default();
     // A nemesis spends any budget.
-    config.restarts_max = u32::MAX;
-    config.pre_vote = rng.random_bool(0.8);
+    let mut config = Config { restarts_max: u32::MAX, pre_vote: rng.random_bool(0.8), ..Config::default() };
     if rng.random_bool(0.3) {
         config.election_timeout_ms = 300..600;
         config.heartbeat_ms = rng.random_range(10..=120);
