@@ -1,4 +1,4 @@
-//! What one key of a [`Kv`](crate::machine::Kv) answers: the model for histories of the library's
+//! What one key of a [`Kv`] answers: the model for histories of the library's
 //! key-value machine.
 //!
 //! What looks at many keys at once ([`Query::Keys`], [`Query::Count`], [`Query::Digest`]) is beyond a
