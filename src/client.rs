@@ -115,6 +115,13 @@ impl<I: Interface> Client<I> {
         Client { way, types: PhantomData }
     }
 
+    /// A client that finds the leader by itself: clones share what they know of it.
+    pub(crate) fn apart(&self) -> Client<I> {
+        let mut client = self.clone();
+        client.way.leader = Arc::default();
+        client
+    }
+
     /// This client, beginning with the peer that is said to lead.
     #[cfg(feature = "capnp")]
     fn beginning_with(self, leader: PeerId) -> Client<I> {

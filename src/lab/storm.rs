@@ -5,7 +5,18 @@
 //! all peers are equal, nothing that was acknowledged is lost or doubled, and the history is linearizable. The
 //! [oracle](super::Oracle) looks on all the while.
 
-use std::{collections::BTreeMap, fmt, rc::Rc, sync::mpsc, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
 
 use tokio::{
     task::{JoinHandle, spawn_local},
@@ -27,7 +38,7 @@ use crate::{
     cluster::{Builder, Cluster},
     config::Config,
     machine::{Kv, kv},
-    observe::Observer,
+    observe::{Observer, Report},
     raft::{PeerId, Why},
 };
 
@@ -40,8 +51,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(5);
 /// A healed cluster has caught up within this, in virtual time.
 const CAUGHT_UP: Duration = Duration::from_secs(60);
 
-/// How long a storm may take on a real clock before it is taken for stuck.
-const STUCK: Duration = Duration::from_secs(300);
+/// How long a storm may take on a real clock before it is taken for stuck; and how long one in which something was
+/// violated already, in seconds.
+const STUCK: [u32; 2] = [300, 10];
 
 /// In a storm with fewer acknowledged operations each second, nothing was shown.
 const ACKNOWLEDGED_PER_SECOND: u64 = 2;
@@ -168,44 +180,45 @@ impl Storm {
     /// Runs it, and lets others look on, such as a [`TraceFile`](crate::observe::TraceFile).
     pub fn run_with(&self, observers: Vec<Box<dyn Observer>>) -> Outcome {
         let storm = self.clone();
+        let (oracle, end) = (Oracle::of((1..=self.plan().peers).map(PeerId)), Halt::default());
+        let watch = (oracle.clone(), end.clone());
         let (done, outcome) = mpsc::channel();
         // On a thread of its own: a cluster that spins would never come back.
         let runner = thread::Builder::new().name(format!("storm {}", self.seed)).spawn(move || {
             // Nobody listens any more only if it took too long.
-            let _ = done.send(storm.blow(observers));
+            let _ = done.send(storm.blow(observers, watch));
         });
         let Ok(runner) = runner else { return Outcome::violation("no thread could be started") };
-        match outcome.recv_timeout(STUCK) {
-            Ok(outcome) => {
-                let _ = runner.join();
-                outcome
-            }
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                Outcome::violation("Progress: it hangs: time stands still, or too much happens")
-            }
-            Err(mpsc::RecvTimeoutError::Disconnected) => {
-                Outcome::violation("Panic: something fell outside of any actor")
+        for waited in 0..STUCK[0] {
+            match outcome.recv_timeout(Duration::from_secs(1)) {
+                Ok(outcome) => {
+                    let _ = runner.join();
+                    return outcome;
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) if waited < STUCK[1] || oracle.is_clean() => {}
+                Err(mpsc::RecvTimeoutError::Timeout) => break,
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return Outcome::violation("Panic: something fell outside of any actor");
+                }
             }
         }
+        end.halt();
+        let mut violations: Vec<_> = oracle.violations().iter().map(ToString::to_string).collect();
+        violations.push("Progress: it hangs: time stands still, or too much happens".into());
+        Outcome { violations, ..Outcome::default() }
     }
 
-    fn blow(&self, observers: Vec<Box<dyn Observer>>) -> Outcome {
+    fn blow(&self, observers: Vec<Box<dyn Observer>>, watch: (Oracle, Halt)) -> Outcome {
         let plan = self.plan();
         if plan.hired {
-            self.blow_on(Cluster::of_actors(|_| HiredKv::default()), plan, observers)
+            self.blow_on(Cluster::of_actors(|_| HiredKv::default()).observe_all(observers), plan, watch)
         } else {
-            self.blow_on(Cluster::of(|_| Kv::default()), plan, observers)
+            self.blow_on(Cluster::of(|_| Kv::default()).observe_all(observers), plan, watch)
         }
     }
 
-    fn blow_on<S: Store>(
-        &self,
-        builder: Builder<S>,
-        plan: Plan,
-        observers: Vec<Box<dyn Observer>>,
-    ) -> Outcome {
-        let (oracle, evidence, bell) =
-            (Oracle::of((1..=plan.peers).map(PeerId)), Evidence::default(), Bell::default());
+    fn blow_on<S: Store>(&self, builder: Builder<S>, plan: Plan, (oracle, end): (Oracle, Halt)) -> Outcome {
+        let (evidence, bell) = (Evidence::default(), Bell::default());
         if plan.script.steps.iter().any(|step| step.fault.kind() == FaultKind::FailDisk) {
             oracle.allow(Allowed::Stops(Why::DiskFailed));
         }
@@ -216,7 +229,7 @@ impl Storm {
             .latency_ms(plan.latency_ms.clone())
             // The oracle tells those that were asked for from those that were not.
             .allow_failures()
-            .observe_all(observers)
+            .observe(end)
             .observe(oracle.clone())
             .observe(evidence.clone())
             .observe(bell.clone());
@@ -254,6 +267,24 @@ impl Storm {
             unknown: tally.unknown,
             refused: tally.refused,
             too_little: self.clients && tally.acknowledged < ACKNOWLEDGED_PER_SECOND * self.seconds,
+        }
+    }
+}
+
+/// Brings a storm to a stand that would not end: its thread goes to sleep with the next event.
+#[derive(Clone, Default)]
+struct Halt(Arc<AtomicBool>);
+
+impl Halt {
+    fn halt(&self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+impl Observer for Halt {
+    fn observe(&mut self, _: &Report) {
+        while self.0.load(Relaxed) {
+            thread::park();
         }
     }
 }
