@@ -20,7 +20,7 @@ macro_rules! planted {
 }
 
 #[cfg(raft_actors_planted)]
-pub use bugs::{Bug, is, late_votes, plant};
+pub use bugs::{Bug, behind, is, late_votes, more_votes, plant};
 
 #[cfg(raft_actors_planted)]
 mod bugs {
@@ -30,7 +30,7 @@ mod bugs {
         sync::atomic::{AtomicUsize, Ordering::SeqCst},
     };
 
-    use crate::raft::PeerId;
+    use crate::raft::{Batch, Index, PeerId, State};
 
     macro_rules! bugs {
         ($($(#[$doc:meta])* $bug:ident = $name:literal,)*) => {
@@ -81,6 +81,8 @@ mod bugs {
         MarkerFirst = "snapshot marker before the snapshot",
         /// A follower takes the leader's commit index, whatever of its log is known to match.
         CommitBeyondMatch = "commit beyond what matches",
+        /// A leader's snapshot that overtook our own is told as taken. A storm found this one in earnest.
+        OvertakenSnapshot = "overtaken snapshot told as taken",
         /// A term that was seen is not written down.
         ForgottenTerm = "forgotten term",
     }
@@ -102,12 +104,24 @@ mod bugs {
         PLANTED.load(SeqCst) == bug as usize + 1
     }
 
-    /// Who ever voted for a candidate, in whichever term: on this thread, which runs one storm.
-    pub fn late_votes(of: PeerId, from: Option<PeerId>) -> BTreeSet<PeerId> {
-        LATE_VOTES.with_borrow_mut(|votes| {
-            let votes = votes.entry(of).or_default();
-            votes.extend(from);
-            votes.clone()
-        })
+    /// Where a message ends that brings less than the log holds, if that is to be cut off.
+    pub fn behind(batches: &[Batch], base: Index, last: Index) -> Option<Index> {
+        let end = batches.last()?.last().index;
+        (is(Bug::TruncateOnAppend) && end >= base && end < last).then(|| end.next())
+    }
+
+    /// Who voted for a candidate in earlier terms, if that is to count: on this thread, which runs one storm.
+    pub fn late_votes(of: PeerId) -> Option<BTreeSet<PeerId>> {
+        is(Bug::LateVote).then(|| LATE_VOTES.with_borrow(|votes| votes.get(&of).cloned().unwrap_or_default()))
+    }
+
+    /// Whose votes count besides, when `from` votes: somebody else's, if it has voted already.
+    pub fn more_votes(state: &State, votes: &BTreeSet<PeerId>, from: PeerId) -> Option<PeerId> {
+        if is(Bug::LateVote) {
+            LATE_VOTES.with_borrow_mut(|late| late.entry(state.id()).or_default().insert(from));
+        }
+        let is_second = is(Bug::DuplicateVotes) && votes.contains(&from);
+        let mut others = state.membership().others(state.id()).filter(|peer| !votes.contains(peer));
+        others.next().filter(|_| is_second)
     }
 }

@@ -154,6 +154,10 @@ impl fmt::Display for Summary {
             }
             writeln!(f, "              seed {seed}: {}", why.join("; "))?;
         }
-        write!(f, "violations    {}", self.findings.len())
+        write!(f, "violations    {}", self.findings.len())?;
+        if none == self.runs {
+            write!(f, "\nnothing was shown: give it more --seconds, or fewer --faults")?;
+        }
+        Ok(())
     }
 }

@@ -79,7 +79,7 @@ impl MachineActor {
                 self.parts.gauges.set_snapshot(at.index);
                 // A leader's snapshot may have come into force meanwhile, ahead of what this machine has
                 // applied. That one is not taken here: the role is told of it as it came.
-                if at == begun {
+                if at == begun || planted!(OvertakenSnapshot) {
                     self.parts.witness.note(|| Event::SnapshotTaken { at, bytes, why });
                     self.peer.do_send(Deliver(Snapshotted { at }));
                 }

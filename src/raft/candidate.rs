@@ -36,7 +36,7 @@ impl Candidate {
         state.note(|| Event::Campaigned { last, why });
         let votes = BTreeSet::new();
         #[cfg(raft_actors_planted)]
-        let votes = if planted!(LateVote) { crate::planted::late_votes(state.id(), None) } else { votes };
+        let votes = crate::planted::late_votes(state.id()).unwrap_or(votes);
         Candidate { state, votes, transfer, deadline_ms }
     }
 
@@ -54,19 +54,6 @@ impl Candidate {
 
     fn into_pre_candidate(self) -> AnyRole {
         AnyRole::PreCandidate(PreCandidate::new(self.state, Why::NoMajorityInTime))
-    }
-
-    /// A vote that is here already counts as somebody else's; one of today will count tomorrow.
-    #[cfg(raft_actors_planted)]
-    fn count_wrongly(&mut self, from: PeerId) {
-        if planted!(LateVote) {
-            crate::planted::late_votes(self.state.id(), Some(from));
-        }
-        if planted!(DuplicateVotes) && self.votes.contains(&from) {
-            let other =
-                self.state.membership().others(self.state.id()).find(|peer| !self.votes.contains(peer));
-            self.votes.extend(other);
-        }
     }
 
     /// Our own vote is durable, and a majority is for us.
@@ -147,7 +134,7 @@ impl Receive<Voted> for Candidate {
     fn receive(&mut self, answer: Voted, _: &mut Outbox<Canvass>) -> Next<Self, Voted> {
         if answer.granted {
             #[cfg(raft_actors_planted)]
-            self.count_wrongly(answer.from);
+            self.votes.extend(crate::planted::more_votes(&self.state, &self.votes, answer.from));
             self.votes.insert(answer.from);
         }
         if self.is_elected() { Next::Become(Self::into_leader) } else { Next::Stay }

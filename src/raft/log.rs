@@ -187,11 +187,12 @@ impl Log {
     /// is not here yet. Entries that are here already stay: an old, shorter message must not cut
     /// off what came after it (§5.3). Returns what is new.
     pub fn splice(&mut self, batches: &[Batch]) -> SmallVec<[Batch; 2]> {
-        if let Some(from) = self.conflict(batches) {
+        let conflict = self.conflict(batches);
+        #[cfg(raft_actors_planted)]
+        let conflict = conflict.or_else(|| crate::planted::behind(batches, self.base.index, self.last.index));
+        if let Some(from) = conflict {
             self.truncate(from);
         }
-        #[cfg(raft_actors_planted)]
-        self.cut_behind(batches);
         let mut new = SmallVec::new();
         for batch in batches {
             if let Some(rest) = batch.within(self.last.index.next(), Index(u64::MAX)) {
@@ -200,14 +201,6 @@ impl Log {
             }
         }
         new
-    }
-
-    #[cfg(raft_actors_planted)]
-    fn cut_behind(&mut self, batches: &[Batch]) {
-        let end = batches.last().map(|batch| batch.last().index).filter(|&end| end < self.last.index);
-        if let Some(end) = end.filter(|&end| end >= self.base.index && planted!(TruncateOnAppend)) {
-            self.truncate(end.next());
-        }
     }
 
     fn truncate(&mut self, from: Index) {
