@@ -13,7 +13,7 @@ use super::{
 use crate::{
     cluster::Crash,
     config::Config,
-    raft::{ActorKind, PeerId},
+    raft::{ActorKind, MessageKind, PeerId},
     storage::Tail,
     transport::faults::Rule,
 };
@@ -133,7 +133,10 @@ struct Draw<'a> {
 /// peers that have nothing to say to each other.
 fn times(kind: FaultKind) -> usize {
     match kind {
-        FaultKind::Bridge | FaultKind::Halves | FaultKind::TearTail | FaultKind::Transfer => 3,
+        // Nobody feels it if the bridge leads.
+        FaultKind::Bridge => 5,
+        FaultKind::Halves | FaultKind::Loss | FaultKind::Transfer => 3,
+        FaultKind::KeepTail | FaultKind::LoseTail | FaultKind::TearTail => 3,
         _ => 2,
     }
 }
@@ -216,10 +219,10 @@ impl Draw<'_> {
             Halves | Bridge | OneWay | Ring => self.parts(kind),
             Isolate => Fault::Isolate(who),
             Cut => Fault::Network(Rule::new().cut()),
-            Loss => Fault::Network(Rule::new().loss(tenths(rng, 1..=4))),
-            Delay => Fault::Network(Rule::new().delay_ms(0..=rng.random_range(1..=100))),
-            Duplicate => Fault::Network(Rule::new().duplicate(tenths(rng, 1..=6))),
-            Reorder => Fault::Network(Rule::new().reorder(tenths(rng, 1..=4), 1..=60)),
+            Loss => Fault::Network(rule(rng).loss(tenths(rng, 1..=4))),
+            Delay => Fault::Network(rule(rng).delay_ms(0..=rng.random_range(1..=100))),
+            Duplicate => Fault::Network(rule(rng).duplicate(tenths(rng, 1..=6))),
+            Reorder => Fault::Network(rule(rng).reorder(tenths(rng, 1..=4), 1..=60)),
             Kill => Fault::Kill(who, Tail::Seeded),
             KeepTail => Fault::Kill(who, Tail::Kept),
             LoseTail => Fault::Kill(who, Tail::Lost),
@@ -272,6 +275,12 @@ impl Draw<'_> {
             _ => Fault::Halves(small.into(), large.into()),
         }
     }
+}
+
+/// About all messages, or those of one kind that is always on its way.
+fn rule(rng: &mut ChaCha8Rng) -> Rule {
+    let kinds = [MessageKind::AppendEntries, MessageKind::Appended, MessageKind::Heartbeat];
+    if rng.random_bool(0.3) { Rule::new().kind(pick(rng, &kinds)) } else { Rule::new() }
 }
 
 fn tenths(rng: &mut ChaCha8Rng, range: RangeInclusive<u8>) -> f64 {
