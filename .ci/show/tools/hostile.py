@@ -42,9 +42,9 @@ failed = []
 context = multiprocessing.get_context("fork")
 
 
-# What does not hold, is known, and is said with each run: fifty connections that ask for long answers without end
-# take so much of the peer's only thread that honest clients wait a tenth of a second, and a leader may be deposed. Its
-# memory holds. `Network::own_thread` keeps consensus out of it.
+# What does not hold with 200 connections, is known, and is said with each run: each may take some 3 MiB (with 50 of
+# them it holds), and a flood from all of them at once costs honest clients a tenth of a second.
+# `Network::own_thread` keeps consensus out of it.
 OPEN = {"answers of 1 MiB, none read"}
 
 

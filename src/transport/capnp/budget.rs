@@ -12,8 +12,8 @@ use std::{
 };
 
 use tokio::{
-    sync::Notify,
-    time::{Instant, timeout_at},
+    sync::{Mutex, Notify},
+    time::{Instant, timeout},
 };
 
 /// How long a holder may be still before somebody else may have what it holds.
@@ -31,7 +31,9 @@ pub(super) struct Budget(Rc<Purse>);
 
 struct Purse {
     free: Cell<usize>,
+    /// Rings for whoever has the turn to look out for room; the others queue for it.
     returned: Notify,
+    turn: Mutex<()>,
     holders: RefCell<Vec<Weak<Holding>>>,
 }
 
@@ -56,8 +58,8 @@ pub(super) struct Exhausted;
 
 impl Budget {
     pub(super) fn new(bytes: usize) -> Budget {
-        let (free, returned, holders) = (Cell::new(bytes), Notify::new(), RefCell::default());
-        Budget(Rc::new(Purse { free, returned, holders }))
+        let (returned, turn, holders) = (Notify::new(), Mutex::new(()), RefCell::default());
+        Budget(Rc::new(Purse { free: Cell::new(bytes), returned, turn, holders }))
     }
 
     /// A share of nothing, for a frame that begins.
@@ -95,27 +97,36 @@ impl Purse {
 impl Share {
     /// Takes more, and waits for it if others have it.
     pub(super) async fn grow(&self, bytes: usize) -> Result<(), Exhausted> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if self.holding.is_evicted.get() {
-                return Err(Exhausted);
-            }
-            let free = self.purse.free.get();
-            if let Some(rest) = free.checked_sub(bytes) {
-                self.purse.free.set(rest);
-                if self.holding.bytes.replace(self.holding.bytes.get() + bytes) == 0 {
-                    self.holding.moved_at.set(Instant::now());
-                }
-                return Ok(());
-            }
-            self.purse.evict(&self.holding);
-            let again = (Instant::now() + STILL / 2).min(deadline);
-            // Whichever it was: what is there is looked at anew.
-            let _ = timeout_at(again, self.purse.returned.notified()).await;
-            if Instant::now() >= deadline {
-                return Err(Exhausted);
-            }
+        if self.holding.is_evicted.get() {
+            return Err(Exhausted);
         }
+        if self.take(bytes) {
+            return Ok(());
+        }
+        let wait = async {
+            // Of all who wait one looks out for room: thousands would wake up for each byte that comes back.
+            let _turn = self.purse.turn.lock().await;
+            while !self.take(bytes) {
+                self.purse.evict(&self.holding);
+                // Whichever it was: what is there is looked at anew.
+                let _ = timeout(STILL / 2, self.purse.returned.notified()).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.evicted() => Err(Exhausted),
+            waited = timeout(PATIENCE, wait) => waited.map_err(|_| Exhausted),
+        }
+    }
+
+    /// Takes more, if it is there.
+    fn take(&self, bytes: usize) -> bool {
+        let Some(rest) = self.purse.free.get().checked_sub(bytes) else { return false };
+        self.purse.free.set(rest);
+        if self.holding.bytes.replace(self.holding.bytes.get() + bytes) == 0 {
+            self.holding.moved_at.set(Instant::now());
+        }
+        true
     }
 
     /// Some of the bytes that it is for have come, or have gone.
@@ -128,19 +139,13 @@ impl Share {
         }
     }
 
-    /// Gives some of it back, or all that there is, for it has moved.
-    pub(super) fn shrink(&self, bytes: usize) {
-        self.moved(bytes.min(self.holding.bytes.get()));
-        self.give_back(bytes);
-    }
-
-    /// Gives some of it back, for it was not needed.
+    /// Gives some of it back, or all that there is.
     pub(super) fn give_back(&self, bytes: usize) {
         let held = self.holding.bytes.get();
         let back = bytes.min(held);
         self.holding.bytes.set(held - back);
         self.purse.free.set(self.purse.free.get() + back);
-        self.purse.returned.notify_waiters();
+        self.purse.returned.notify_one();
     }
 
     /// Returns when what it holds is needed elsewhere.
@@ -154,7 +159,7 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         self.purse.free.set(self.purse.free.get() + self.holding.bytes.get());
-        self.purse.returned.notify_waiters();
+        self.purse.returned.notify_one();
     }
 }
 

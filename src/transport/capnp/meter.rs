@@ -46,6 +46,8 @@ struct Figures {
     /// Since when it has been waited for a word.
     waiting_since: Cell<Option<Instant>>,
     queued_bytes: Cell<usize>,
+    /// Bytes of answers that the purse pays for: those that wait to be written, and those that are kept.
+    owed_bytes: Cell<usize>,
     heard_at: Cell<Instant>,
     purse: RefCell<Option<Rc<Share>>>,
     /// Why what came was not taken.
@@ -67,6 +69,7 @@ impl Meter {
             asked: Cell::default(),
             waiting_since: Cell::default(),
             queued_bytes: Cell::default(),
+            owed_bytes: Cell::default(),
             heard_at: Cell::new(Instant::now()),
             purse: RefCell::default(),
             refused: RefCell::default(),
@@ -190,6 +193,7 @@ impl Meter {
                 self.settled(answer.get_answer_id());
                 // A number may be used again once its answer was acknowledged, or needs not be.
                 self.acknowledged(answer.get_answer_id());
+                self.0.owed_bytes.set(self.0.owed_bytes.get() + bytes);
                 if !answer.get_no_finish_needed() {
                     self.0.kept.borrow_mut().insert(answer.get_answer_id(), bytes);
                     self.0.kept_bytes.set(self.0.kept_bytes.get() + bytes);
@@ -217,6 +221,22 @@ impl Meter {
     fn acknowledged(&self, answer: u32) {
         if let Some(bytes) = self.0.kept.borrow_mut().remove(&answer) {
             self.0.kept_bytes.set(self.0.kept_bytes.get().saturating_sub(bytes));
+            self.settle_up(bytes);
+        }
+    }
+
+    /// An answer takes memory until it is written, and until it is acknowledged: what is neither waited for nor kept
+    /// is paid for no more. `moved`: so many bytes went, one way or the other.
+    fn settle_up(&self, moved: usize) {
+        let Some(purse) = self.purse() else { return };
+        purse.moved(moved);
+        let due = self.0.queued_bytes.get().max(self.0.kept_bytes.get());
+        let free = self.0.owed_bytes.get().saturating_sub(due);
+        self.0.owed_bytes.set(self.0.owed_bytes.get() - free);
+        purse.give_back(free);
+        if due == 0 && self.idle_since().is_some() {
+            // What was paid too much, for an answer is not known to the byte before it is there.
+            purse.give_back(usize::MAX);
         }
     }
 
@@ -233,12 +253,7 @@ impl Meter {
     /// So many bytes were written.
     pub(super) fn written(&self, bytes: usize) {
         self.0.queued_bytes.set(self.0.queued_bytes.get().saturating_sub(bytes));
-        if let Some(purse) = self.purse() {
-            purse.shrink(bytes);
-            if self.idle_since().is_some() {
-                purse.shrink(usize::MAX);
-            }
-        }
+        self.settle_up(bytes);
         self.0.changed.notify_waiters();
     }
 

@@ -28,6 +28,10 @@ use crate::raft::Why;
 /// After how long the kernel asks a silent peer's machine whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
+/// How much of its answers a connection may leave to the kernel, in bytes: else whoever asks and does not read has it
+/// take in megabytes for each of many connections, all of which this thread would have to copy.
+const LEFT_TO_KERNEL_BYTES: usize = 256 << 10;
+
 /// How long is waited when no more connections can be taken.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -96,6 +100,7 @@ impl Drop for Waiting {
 async fn receive(house: Rc<House>, lobby: Rc<Lobby>, meter: Meter, stream: TcpStream, from: SocketAddr) {
     let waiting = Waiting { lobby, meter: meter.clone() };
     prepare(&stream);
+    let _ = SockRef::from(&stream).set_send_buffer_size(LEFT_TO_KERNEL_BYTES);
     let deadline = Instant::now() + Duration::from_millis(house.limits().handshake_ms);
     let Some(tls) = &house.open.tls else {
         return converse(house.clone(), waiting, stream, Credentials::unknown(), from, deadline).await;
