@@ -7,7 +7,7 @@
 //!   a client ──────┤ server ── reception ─┬─ raft_service ──┤
 //!   an operator ───┘   │       handshake  ├─ client_service  │ the Local network of this process,
 //!                      │                  └─ admin_service   │ with its weather
-//!             vat: frame, meter, budget            watch     │
+//!        vat: frame, meter, budget, turnstile     watch     │
 //!                                                            └── the peers of this process
 //! ```
 //!
@@ -49,6 +49,7 @@ mod remote;
 mod server;
 mod status;
 mod tls;
+mod turnstile;
 mod vat;
 mod watch;
 

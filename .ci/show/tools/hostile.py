@@ -42,17 +42,8 @@ failed = []
 context = multiprocessing.get_context("fork")
 
 
-# What does not hold with 200 connections, is known, and is said with each run: each may take some 3 MiB (with 50 of
-# them it holds), and a flood from all of them at once costs honest clients a tenth of a second.
-# `Network::own_thread` keeps consensus out of it.
-OPEN = {"answers of 1 MiB, none read"}
-
-
 def say(ok, name, figures):
     """The line of a check."""
-    if not ok and name in OPEN:
-        sys.stdout.write(f"{'OPEN':<7} {name:<58} {figures}\n")
-        return
     # In one piece: in the quick run several say something at a time.
     sys.stdout.write(f"{'ok' if ok else 'FAILED':<7} {name:<58} {figures}\n")
     sys.stdout.flush()

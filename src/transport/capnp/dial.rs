@@ -111,6 +111,7 @@ pub(super) async fn dial(
         frame_time: Duration::from_millis(limits.half_frame_ms),
         free_bytes: limits.greeting_bytes_max,
         budget: None,
+        turnstile: None,
     };
     let mut system = RpcSystem::new(Box::new(Vat::new(stream, meter.clone(), terms)), None);
     let bootstrap = system.bootstrap(Side::Server);

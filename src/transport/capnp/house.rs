@@ -18,6 +18,7 @@ use super::{
     budget::Budget,
     meter::{Bounds, Meter},
     tls::Tls,
+    turnstile::Turnstile,
 };
 use crate::{
     config::{Config, NetworkConfig},
@@ -57,6 +58,7 @@ pub(super) struct House {
     pub(super) open: Open,
     /// Memory for long frames of clients.
     pub(super) budget: Budget,
+    pub(super) turnstile: Turnstile,
     /// Memory for answers that wait to be sent to clients.
     pub(super) answers: Budget,
     /// Connections from clients that have shaken hands.
@@ -84,6 +86,7 @@ impl House {
     pub(super) fn new(open: Open) -> Rc<House> {
         Rc::new(House {
             budget: Budget::new(open.limits.client_bytes_max),
+            turnstile: Turnstile::new(),
             // As much as the longest answer.
             answers: Budget::new(open.limits.frame_bytes_max.saturating_mul(ANSWER_FRAMES)),
             open,

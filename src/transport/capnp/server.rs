@@ -143,6 +143,7 @@ async fn converse(
         frame_time: Duration::from_millis(limits.half_frame_ms),
         free_bytes: limits.greeting_bytes_max,
         budget: Some(house.budget.clone()),
+        turnstile: Some(house.turnstile.clone()),
     };
     let vat = Vat::new(stream, meter.clone(), terms);
     let bootstrap: bootstrap::Client = new_client(Reception(visit.clone()));

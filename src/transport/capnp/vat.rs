@@ -7,7 +7,9 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
+    future::{Future, poll_fn},
     io,
+    pin::pin,
     rc::{Rc, Weak},
     time::Duration,
 };
@@ -33,6 +35,7 @@ use super::{
     frame::{self, Allowance, Frame},
     manners,
     meter::Meter,
+    turnstile::Turnstile,
 };
 
 /// How much is read ahead. Longer frames pass it by.
@@ -51,6 +54,8 @@ pub(super) struct Terms {
     pub free_bytes: usize,
     /// Where the rest comes from; `None`: who is there is trusted.
     pub budget: Option<Budget>,
+    /// Where frames queue; `None`: who is there is trusted.
+    pub turnstile: Option<Turnstile>,
 }
 
 /// A network of two.
@@ -66,6 +71,8 @@ struct Inner {
     meter: Meter,
     terms: Terms,
     source: RefCell<Option<Source>>,
+    /// How many frames came one after the other, each before it was waited for.
+    without_pause: Cell<u32>,
     outbox: Rc<Outbox>,
     /// Gone with the connection.
     _over: oneshot::Sender<()>,
@@ -100,6 +107,7 @@ impl Vat {
         let driver = drive(writing, outbox.clone(), meter.clone(), terms.frame_time, is_over);
         let inner = Rc::new(Inner {
             source: RefCell::new(Some(Box::new(BufReader::with_capacity(READ_BYTES, reading)))),
+            without_pause: Cell::new(0),
             meter,
             terms: terms.clone(),
             outbox,
@@ -268,15 +276,21 @@ async fn receive(source: &mut Source, inner: &Inner) -> io::Result<Option<Frame>
         budget: terms.budget.as_ref().filter(|_| !meter.is_trusted()),
         time: terms.frame_time,
     };
-    let Some(frame) = frame::read(source, &allowance).await? else { return Ok(None) };
+    let mut read = pin!(frame::read(source, &allowance));
+    let mut paused = false;
+    let frame = poll_fn(|cx| {
+        let frame = read.as_mut().poll(cx);
+        paused |= frame.is_pending();
+        frame
+    });
+    let Some(frame) = frame.await? else { return Ok(None) };
+    inner.without_pause.set(if paused { 0 } else { inner.without_pause.get().saturating_add(1) });
     let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     let root: message::Reader<'_> = frame.message.get_root().map_err(|error| invalid(error.to_string()))?;
     manners::check(root).map_err(invalid)?;
     meter.came(root).map_err(invalid)?;
-    if !meter.is_trusted() {
-        // One frame, and then it is everybody else's turn: hundreds that send without end must not keep the thread from
-        // the peer that lives on it.
-        tokio::task::yield_now().await;
+    if let Some(turnstile) = terms.turnstile.as_ref().filter(|_| !meter.is_trusted()) {
+        turnstile.pass(inner.without_pause.get()).await;
     }
     Ok(Some(frame))
 }

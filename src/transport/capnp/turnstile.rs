@@ -1,0 +1,69 @@
+//! Whose frame is next, where clients send more than the thread can take.
+//!
+//! One thread carries the consensus of a peer and the frames of its clients. Hundreds of connections that send
+//! without end would each have a frame in each round of the thread, and what peers say to each other, and clients
+//! of few words, would have to wait for all of them. So whoever keeps sending queues here, and a few pass in each
+//! round; whoever pauses between one thing and the next passes by.
+
+use std::rc::Rc;
+
+use tokio::{sync::Semaphore, task::yield_now};
+
+/// How many of those who queue pass in one round of the thread.
+const AT_A_TIME: usize = 4;
+
+/// How much one may say without a pause before it queues: a call, and what belongs to it.
+const WITHOUT_PAUSE: u32 = 8;
+
+/// The turnstile of one peer. Clones are the same one.
+#[derive(Clone)]
+pub(super) struct Turnstile(Rc<Semaphore>);
+
+impl Turnstile {
+    pub(super) fn new() -> Turnstile {
+        Turnstile(Rc::new(Semaphore::new(AT_A_TIME)))
+    }
+
+    /// Before a frame is dealt with: the last of so many that came without a pause.
+    pub(super) async fn pass(&self, without_pause: u32) {
+        let turn = if without_pause > WITHOUT_PAUSE { self.0.acquire().await.ok() } else { None };
+        // One frame, and then it is everybody else's turn.
+        yield_now().await;
+        drop(turn);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    /// Hundreds that say very much, and one that says a little: who is done first?
+    #[tokio::test]
+    async fn who_says_little_does_not_wait_for_those_who_say_much() {
+        let (turnstile, passed) = (Turnstile::new(), Rc::new(Cell::new(0)));
+        let local = LocalSet::new();
+        for _ in 0..300 {
+            let (turnstile, passed) = (turnstile.clone(), passed.clone());
+            local.spawn_local(async move {
+                for said in 0..200 {
+                    turnstile.pass(said).await;
+                    passed.set(passed.get() + u32::from(said > WITHOUT_PAUSE));
+                }
+            });
+        }
+        let little = async {
+            for said in 0..100 {
+                turnstile.pass(said % 3).await;
+            }
+            passed.get()
+        };
+        let before = local.run_until(little).await;
+        assert!(before <= 100 * (AT_A_TIME as u32 + 1), "{before} frames came before a hundred of its own");
+        local.await;
+        assert_eq!(passed.get(), 300 * (199 - WITHOUT_PAUSE), "everybody gets through");
+    }
+}
