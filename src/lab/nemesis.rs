@@ -94,8 +94,8 @@ impl<I: Interface> Nemesis<I> {
         Rc::new(Nemesis { cluster, plan, evidence, bell, down: RefCell::default(), rng })
     }
 
-    /// Does all of it, for `chaos` at least; then everything is whole again.
-    pub async fn rage(self: Rc<Self>, chaos: Duration) {
+    /// Does all of it, for `chaos` at least; then everything is whole again. Returns what went wrong with it.
+    pub async fn rage(self: Rc<Self>, chaos: Duration) -> Vec<String> {
         let begun = Instant::now();
         let begin = |step: &Step| {
             let (nemesis, step) = (self.clone(), step.clone());
@@ -106,12 +106,14 @@ impl<I: Interface> Nemesis<I> {
         };
         let steps: Vec<_> = self.plan.script.steps.iter().map(begin).collect();
         sleep_until(begun + chaos).await;
+        let mut wrong = Vec::new();
         for step in steps {
-            // It fails only if it panicked, and then so does the storm: its cluster says so.
-            let _ = step.await;
+            wrong.extend(step.await.err().map(|error| format!("Nemesis: a step fell: {error}")));
         }
         self.heal().await;
+        wrong
     }
+
     /// What a step left, if it was cut short, or two of them overlapped.
     async fn heal(&self) {
         for peer in self.cluster.peers() {

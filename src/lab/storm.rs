@@ -299,10 +299,9 @@ async fn weather<S: Store>(
     chaos: Duration,
 ) -> Vec<String> {
     let working = clients_of(cluster, seed, plan, desk);
-    nemesis.rage(chaos).await;
+    let mut wrong = nemesis.rage(chaos).await;
     let healed = Instant::now();
     let recovery = Duration::from_millis(plan.config.election_timeout_ms.end * RECOVERY_TIMEOUTS);
-    let mut wrong = Vec::new();
     let fresh = async {
         let write = kv::Command::set("fresh", "write");
         // Whatever it is told, it asks again; one that is busy says so at once.
