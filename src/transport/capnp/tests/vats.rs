@@ -102,7 +102,7 @@ pub const BOUNDS: Bounds =
     Bounds { frame_bytes: 64 << 10, calls: 10_000, queued_bytes: 1 << 20, kept_bytes: 1 << 20 };
 
 pub fn terms(side: Side) -> Terms {
-    Terms { side, frame_time: PATIENCE, free_bytes: 64 << 10, budget: None }
+    Terms { side, frame_time: PATIENCE, free_bytes: 64 << 10, budget: None, turnstile: None }
 }
 
 /// To be called where local tasks run. `pipe_bytes`: how much is on its way at a time.
