@@ -60,7 +60,9 @@ struct Inner {
     network: Arc<Local>,
     places: BTreeMap<PeerId, Place>,
     failures: Failures,
-    /// Keeps the cluster's threads alive; none in a simulation.
+    /// Whether it has the real clock and other threads beside it.
+    is_live: bool,
+    /// Keeps the cluster's own threads alive, if it has any.
     threads: Mutex<Vec<runtime::Thread>>,
     /// How peers of other machines are reached, if there are any.
     #[cfg(feature = "capnp")]
@@ -292,12 +294,11 @@ impl<I: Interface> Cluster<I> {
             sleep(Duration::from_millis(50)).await;
         }
         let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        let is_live = !threads.is_empty();
         for thread in threads {
             thread.end().await;
         }
         // A simulation has disks in memory, and virtual time must not pass while another thread works.
-        if is_live {
+        if self.inner.is_live {
             let disks: Vec<_> = self.inner.places.values().map(|place| place.disk.clone()).collect();
             runtime::off_thread(move || disks.iter().for_each(PeerDisk::close)).await?;
         }

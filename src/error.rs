@@ -111,6 +111,11 @@ pub enum ClusterError {
     /// A simulation runs on the caller's thread with a clock of its own.
     #[error("a simulation can't run inside an async runtime: call it from a plain thread or `#[test]`")]
     InsideRuntime,
+    /// A cluster was to run on its caller's thread, which has no actors.
+    #[error(
+        "the peers can't run on this thread, which is none of actix: start them under `actix::System::block_on` or `#[actix::main]`, or leave `on_this_thread` out"
+    )]
+    OutsideActix,
     /// A simulated cluster has its disks in memory.
     #[error(
         "a simulation has its disks in memory, where time is virtual and faults can be injected: leave `data` out, or `start` a live cluster"

@@ -45,6 +45,22 @@ async fn everything_falls_on_a_thread_for_each_peer() {
     falls_and_heals(cluster, recording).await;
 }
 
+#[test]
+fn everything_falls_on_the_callers_own_thread() {
+    actix::System::new().block_on(async {
+        let recording = Recording::default();
+        let cluster = Cluster::of(|_| Ledger::default()).observe(recording.clone()).on_this_thread();
+        falls_and_heals(cluster.start().await.unwrap(), recording).await;
+    });
+}
+
+/// It says so before anything is done.
+#[tokio::test]
+async fn a_thread_without_actors_is_no_place_for_peers() {
+    let refused = Cluster::of(|_| Ledger::default()).on_this_thread().start().await;
+    assert!(matches!(refused, Err(raft_actors::error::ClusterError::OutsideActix)), "{refused:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_falls_with_a_machine_that_is_an_actor() {
     let recording = Recording::default();

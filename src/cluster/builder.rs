@@ -44,7 +44,7 @@ pub struct Builder<I: Interface> {
     network: Option<super::Network>,
     config: Config,
     seed: Option<u64>,
-    thread_per_peer: bool,
+    threads: Threads,
     latency_ms: Option<RangeInclusive<u64>>,
     sync_ms: Option<RangeInclusive<u64>>,
     observers: Vec<Box<dyn Observer>>,
@@ -59,6 +59,18 @@ impl<I: Interface> fmt::Debug for Builder<I> {
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
+}
+
+/// The threads of a live cluster.
+#[derive(Clone, Copy, Default)]
+enum Threads {
+    /// One for all its peers.
+    #[default]
+    One,
+    /// One for each.
+    PerPeer,
+    /// None: they run where they are started.
+    Caller,
 }
 
 /// Makes the machines of a cluster from a function.
@@ -95,7 +107,7 @@ impl<I: Interface> Builder<I> {
             network: None,
             config: Config::default(),
             seed: None,
-            thread_per_peer: false,
+            threads: Threads::default(),
             latency_ms: None,
             sync_ms: None,
             observers: Vec::new(),
@@ -174,7 +186,31 @@ impl<I: Interface> Builder<I> {
     /// and costs throughput: one thread for all is the default.
     #[must_use]
     pub fn thread_per_peer(mut self, thread_per_peer: bool) -> Self {
-        self.thread_per_peer = thread_per_peer;
+        self.threads = if thread_per_peer { Threads::PerPeer } else { Threads::One };
+        self
+    }
+
+    /// Starts the peers of a live cluster on the thread that calls [`Builder::start`], beside the actors that it
+    /// already has: it has to be one of actix. Clients there speak to the peers without waking another thread, which
+    /// is by far the fastest; in return whatever keeps that thread busy keeps the peers waiting, and a leader that
+    /// waits for longer than an election time-out is replaced.
+    ///
+    /// ```
+    /// use raft_actors::{Cluster, machine::closure};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// actix::System::new().block_on(async {
+    ///     let sum = |_| closure(0u64, |sum: &mut u64, more: u64| { *sum += more; *sum });
+    ///     let cluster = Cluster::of(sum).on_this_thread().start().await?;
+    ///     assert_eq!(cluster.client().propose(&42).await?, 42);
+    ///     cluster.shutdown().await?;
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn on_this_thread(mut self) -> Self {
+        self.threads = Threads::Caller;
         self
     }
 
@@ -223,11 +259,12 @@ impl<I: Interface> Builder<I> {
         }
     }
 
-    /// Starts a live cluster on threads of its own, on the real clock.
+    /// Starts a live cluster on the real clock: on threads of its own, unless [`Builder::on_this_thread`] says
+    /// otherwise.
     ///
     /// # Errors
-    /// The configuration makes no sense, the system gives no threads, or the data folder is in use,
-    /// of another cluster, or can't be made.
+    /// The configuration makes no sense, the system gives no threads, this thread is to have the peers and is none
+    /// of actix, or the data folder is in use, of another cluster, or can't be made.
     pub async fn start(mut self) -> Result<Cluster<I>, ClusterError> {
         self.validate()?;
         #[cfg(feature = "capnp")]
@@ -243,14 +280,19 @@ impl<I: Interface> Builder<I> {
             }),
         };
         let (threads, hosts) = self.threads(disks.of.len())?;
-        let cluster = Cluster::new(self.assemble(seed, hosts, threads, disks));
+        let cluster = Cluster::new(self.assemble(seed, hosts, Some(threads), disks));
         cluster.start_all().await;
         Ok(cluster)
     }
 
-    /// One thread for all peers of this process, or one for each.
+    /// Where the peers of this process run.
     fn threads(&self, peers: usize) -> Result<(Vec<runtime::Thread>, Vec<HostHandle>), ClusterError> {
-        let count = if self.thread_per_peer { peers } else { 1 };
+        let count = match self.threads {
+            Threads::One => 1,
+            Threads::PerPeer => peers,
+            Threads::Caller if actix::System::try_current().is_none() => return Err(ClusterError::OutsideActix),
+            Threads::Caller => return Ok((Vec::new(), vec![HostHandle::start()])),
+        };
         let threads = (1..=count).map(|number| runtime::Thread::start(&format!("raft-{number}")));
         Ok(threads.collect::<Result<Vec<_>, _>>()?.into_iter().unzip())
     }
@@ -280,7 +322,7 @@ impl<I: Interface> Builder<I> {
             false => None,
         };
         let mut wire = place.wire(&disks, &self.config);
-        let mut inner = self.assemble(seed, hosts, threads, disks);
+        let mut inner = self.assemble(seed, hosts, Some(threads), disks);
         let starts = wire.begin(&inner);
         inner.wire = Some(wire);
         let cluster = Cluster::new(inner);
@@ -311,7 +353,7 @@ impl<I: Interface> Builder<I> {
             let disk = |peer| simulated_disk(seed, peer, sync_ms.clone());
             let disks = Disks::in_memory(self.peers.unwrap_or(PEERS), disk);
             let builder = Builder { latency_ms: self.latency_ms.clone().or(Some(1..=3)), ..self };
-            let cluster = Cluster::new(builder.assemble(seed, vec![HostHandle::start()], Vec::new(), disks));
+            let cluster = Cluster::new(builder.assemble(seed, vec![HostHandle::start()], None, disks));
             cluster.start_all().await;
             let value = script(cluster.clone()).await;
             match cluster.shutdown().await {
@@ -325,9 +367,10 @@ impl<I: Interface> Builder<I> {
         self,
         seed: u64,
         hosts: Vec<HostHandle>,
-        threads: Vec<runtime::Thread>,
+        threads: Option<Vec<runtime::Thread>>,
         disks: Disks,
     ) -> Inner {
+        let is_live = threads.is_some();
         let hub = Hub::new();
         for observer in self.observers {
             hub.attach_boxed(observer);
@@ -342,7 +385,7 @@ impl<I: Interface> Builder<I> {
                 identity: Identity { id, first_membership: first_membership.clone(), config: config.clone() },
                 cluster: name.clone(),
                 seed,
-                is_live: !threads.is_empty(),
+                is_live,
                 hub: hub.clone(),
                 network: network.clone(),
                 factory: self.factory.clone(),
@@ -361,7 +404,8 @@ impl<I: Interface> Builder<I> {
             network,
             places,
             failures,
-            threads: Mutex::new(threads),
+            is_live,
+            threads: Mutex::new(threads.unwrap_or_default()),
             #[cfg(feature = "capnp")]
             wire: None,
         }
