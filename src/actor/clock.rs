@@ -12,6 +12,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
+use actix::Message;
 use tokio::time::Instant;
 
 use crate::observe::Hub;
@@ -20,6 +21,11 @@ use crate::observe::Hub;
 const STEADY_PER_MILLE: u32 = 1_000;
 /// Slower or faster than this no clock runs, by far.
 const RATES_PER_MILLE: (u32, u32) = (100, 10_000);
+
+/// It runs at another rate.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ClockChanged;
 
 /// The clock of one peer. Its time is in milliseconds since the cluster began.
 pub struct Clock {

@@ -9,11 +9,11 @@ use std::{
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
 
 use super::{
-    clock::Clock,
+    clock::{Clock, ClockChanged},
     door::Door,
     gauges::{Gauges, PeerStatus},
     machine::MachineFactory,
-    orders::{AskLocal, ClockChanged, TakeSnapshot, Trip},
+    orders::{AskLocal, TakeSnapshot, Trip},
     parts::{Failures, Parts},
     peer::Peer,
     postbox::PeerPostbox,

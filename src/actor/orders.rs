@@ -4,11 +4,11 @@
 use actix::{Handler, Message};
 
 use super::{
+    clock::ClockChanged,
     door::refuse,
     machine::{Ask, SaveNow},
     peer::Peer,
     supervision::Fall,
-    timer::Wound,
 };
 use crate::raft::{ActorKind, Port, Query};
 
@@ -31,11 +31,6 @@ pub struct AskLocal(pub Query);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct TakeSnapshot(pub Port);
-
-/// The clock of the peer runs at another rate.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct ClockChanged;
 
 impl Handler<Trip> for Peer {
     type Result = ();
@@ -86,7 +81,7 @@ impl Handler<ClockChanged> for Peer {
     /// Whatever is not a timer looks at the clock when it has something to do.
     fn handle(&mut self, _: ClockChanged, _: &mut Self::Context) {
         if let Some(timer) = &self.timer {
-            timer.addr.do_send(Wound);
+            timer.addr.do_send(ClockChanged);
         }
     }
 }

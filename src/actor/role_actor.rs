@@ -186,7 +186,7 @@ impl<R: Role> Office<R> {
         !self.second_look
     }
 
-    /// What leaves after the sync, but for errands.
+    /// A bug that is planted: what has to wait for the sync leaves before it.
     #[cfg(raft_actors_planted)]
     fn promise_too_early(&mut self) {
         let is_early = |letter: &mut Letter| match letter {
@@ -197,6 +197,7 @@ impl<R: Role> Office<R> {
         self.out.letters.replies.extract_if(.., is_early).for_each(Letter::send);
     }
 
+    /// What leaves after the sync, but for errands.
     fn send_letters(&mut self) {
         let letters = std::mem::take(&mut self.out.letters);
         for letter in letters.replies {

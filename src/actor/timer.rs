@@ -13,7 +13,7 @@ use std::{
 use actix::{Actor, ActorFuture, AsyncContext, Context, Handler, Message, Recipient};
 use tokio::time::{Sleep, sleep_until};
 
-use super::clock::Clock;
+use super::clock::{Clock, ClockChanged};
 
 /// Sets the deadline, in milliseconds of the peer's clock. An earlier one is forgotten.
 #[derive(Message)]
@@ -30,11 +30,6 @@ pub struct Alarm {
     /// When this was noticed, in milliseconds of the peer's clock.
     pub at_ms: u64,
 }
-
-/// The clock runs at another rate: the deadline comes sooner, or later.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Wound;
 
 /// The timer actor.
 pub struct Timer {
@@ -68,10 +63,11 @@ impl Handler<Arm> for Timer {
     }
 }
 
-impl Handler<Wound> for Timer {
+impl Handler<ClockChanged> for Timer {
     type Result = ();
 
-    fn handle(&mut self, _: Wound, _: &mut Self::Context) {
+    fn handle(&mut self, _: ClockChanged, _: &mut Self::Context) {
+        // The deadline comes sooner now, or later.
         self.armed = self.armed.map(|(at_ms, _)| (at_ms, false));
     }
 }

@@ -290,7 +290,9 @@ impl<I: Interface> Builder<I> {
         let count = match self.threads {
             Threads::One => 1,
             Threads::PerPeer => peers,
-            Threads::Caller if actix::System::try_current().is_none() => return Err(ClusterError::OutsideActix),
+            Threads::Caller if actix::System::try_current().is_none() => {
+                return Err(ClusterError::OutsideActix);
+            }
             Threads::Caller => return Ok((Vec::new(), vec![HostHandle::start()])),
         };
         let threads = (1..=count).map(|number| runtime::Thread::start(&format!("raft-{number}")));

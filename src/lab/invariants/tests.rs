@@ -4,7 +4,6 @@ mod lives;
 mod logs;
 mod machines;
 mod promises;
-mod speed;
 
 use super::*;
 use crate::raft::{ActorKind, Index, MessageKind, Position, Term, Why};

@@ -3,7 +3,12 @@
 //! A frame announces how long it is. What is announced is compared with the limit before anything else, and
 //! memory is taken as the bytes arrive.
 
-use std::{io, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::pin,
+    time::Duration,
+};
 
 use capnp::{
     message::{Reader, ReaderOptions},
@@ -14,7 +19,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::budget::{Budget, Share};
+use super::{
+    budget::{Budget, Share},
+    turnstile::Passage,
+};
 
 /// The most segments a frame may have. Ours have a handful.
 const SEGMENTS_MAX: u32 = 64;
@@ -39,6 +47,8 @@ pub(super) struct Allowance<'a> {
     pub free_bytes: usize,
     /// The purse; `None`: whoever is there is trusted with `bytes_max`.
     pub budget: Option<&'a Budget>,
+    /// Where those queue who send much; `None`: whoever is there may take the thread for as long as it needs.
+    pub passage: Option<&'a Passage>,
     /// How long it may take from the first byte to the last.
     pub time: Duration,
 }
@@ -53,12 +63,30 @@ pub(super) async fn read(
     allowance: &Allowance<'_>,
 ) -> io::Result<Option<Frame>> {
     let mut first = [0; 1];
-    if from.read(&mut first).await? == 0 {
+    if begin(&mut first, from, allowance.passage).await? == 0 {
         return Ok(None);
     }
     let whole = timeout(allowance.time, read_rest(first, from, allowance)).await;
     let late = || io::Error::new(io::ErrorKind::TimedOut, "a frame was left unfinished");
     whole.map_err(|_| late())?.map(Some)
+}
+
+async fn begin(
+    first: &mut [u8; 1],
+    from: &mut (impl AsyncRead + Unpin),
+    passage: Option<&Passage>,
+) -> io::Result<usize> {
+    let (mut read, mut paused) = (pin!(from.read(first)), false);
+    let begun = poll_fn(|cx| {
+        let begun = read.as_mut().poll(cx);
+        paused |= begun.is_pending();
+        begun
+    });
+    let begun = begun.await?;
+    if let Some(passage) = passage {
+        passage.begin(paused);
+    }
+    Ok(begun)
 }
 
 async fn read_rest(
@@ -109,6 +137,9 @@ async fn read_body(
         let begin = frame.len();
         let piece = (bytes - begin).min(PIECE_BYTES);
         if let Some(share) = &share {
+            if let Some(passage) = allowance.passage {
+                passage.pass_at_length().await;
+            }
             let beyond = (begin + piece).saturating_sub(allowance.free_bytes.max(begin));
             share.grow(beyond).await.map_err(|_| refused("there is no room for so long a frame now"))?;
         }

@@ -226,7 +226,8 @@ impl Meter {
     }
 
     /// An answer takes memory until it is written, and until it is acknowledged: what is neither waited for nor kept
-    /// is paid for no more. `moved`: so many bytes went, one way or the other.
+    /// is paid for no more. `moved`: so many bytes went, one way or the other. Small answers are owed for although
+    /// nobody paid for them: that may give some of another's deposit back early, by no more than may be kept.
     fn settle_up(&self, moved: usize) {
         let Some(purse) = self.purse() else { return };
         purse.moved(moved);

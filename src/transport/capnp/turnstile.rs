@@ -3,9 +3,9 @@
 //! One thread carries the consensus of a peer and the frames of its clients. Hundreds of connections that send
 //! without end would each have a frame in each round of the thread, and what peers say to each other, and clients
 //! of few words, would have to wait for all of them. So whoever keeps sending queues here, and a few pass in each
-//! round; whoever pauses between one thing and the next passes by.
+//! round; whoever pauses between one thing and the next passes by. Of a long frame each piece queues.
 
-use std::rc::Rc;
+use std::{cell::Cell, rc::Rc};
 
 use tokio::{sync::Semaphore, task::yield_now};
 
@@ -19,15 +19,42 @@ const WITHOUT_PAUSE: u32 = 8;
 #[derive(Clone)]
 pub(super) struct Turnstile(Rc<Semaphore>);
 
+/// One connection's way through it.
+pub(super) struct Passage {
+    turnstile: Turnstile,
+    /// How many frames came without a pause between them.
+    without_pause: Cell<u32>,
+}
+
 impl Turnstile {
     pub(super) fn new() -> Turnstile {
         Turnstile(Rc::new(Semaphore::new(AT_A_TIME)))
     }
 
-    /// Before a frame is dealt with: the last of so many that came without a pause.
-    pub(super) async fn pass(&self, without_pause: u32) {
-        let turn = if without_pause > WITHOUT_PAUSE { self.0.acquire().await.ok() } else { None };
-        // One frame, and then it is everybody else's turn.
+    pub(super) fn passage(&self) -> Passage {
+        Passage { turnstile: self.clone(), without_pause: Cell::default() }
+    }
+}
+
+impl Passage {
+    /// A frame begins: was it waited for?
+    pub(super) fn begin(&self, paused: bool) {
+        self.without_pause.set(if paused { 0 } else { self.without_pause.get().saturating_add(1) });
+    }
+
+    /// Before a frame is dealt with.
+    pub(super) async fn pass(&self) {
+        self.turn(self.without_pause.get() > WITHOUT_PAUSE).await;
+    }
+
+    /// Before the next piece of a long frame is read: the bytes of the rest are under way, however slowly.
+    pub(super) async fn pass_at_length(&self) {
+        self.turn(true).await;
+    }
+
+    async fn turn(&self, queues: bool) {
+        let turn = if queues { self.turnstile.0.acquire().await.ok() } else { None };
+        // One at a time, and then it is everybody else's turn.
         yield_now().await;
         drop(turn);
     }
@@ -35,8 +62,6 @@ impl Turnstile {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use tokio::task::LocalSet;
 
     use super::*;
@@ -47,23 +72,26 @@ mod tests {
         let (turnstile, passed) = (Turnstile::new(), Rc::new(Cell::new(0)));
         let local = LocalSet::new();
         for _ in 0..300 {
-            let (turnstile, passed) = (turnstile.clone(), passed.clone());
+            let (passage, passed) = (turnstile.passage(), passed.clone());
             local.spawn_local(async move {
-                for said in 0..200 {
-                    turnstile.pass(said).await;
+                for said in 1..=200 {
+                    passage.begin(false);
+                    passage.pass().await;
                     passed.set(passed.get() + u32::from(said > WITHOUT_PAUSE));
                 }
             });
         }
         let little = async {
+            let passage = turnstile.passage();
             for said in 0..100 {
-                turnstile.pass(said % 3).await;
+                passage.begin(said % 3 == 0);
+                passage.pass().await;
             }
             passed.get()
         };
         let before = local.run_until(little).await;
         assert!(before <= 100 * (AT_A_TIME as u32 + 1), "{before} frames came before a hundred of its own");
         local.await;
-        assert_eq!(passed.get(), 300 * (199 - WITHOUT_PAUSE), "everybody gets through");
+        assert_eq!(passed.get(), 300 * (200 - WITHOUT_PAUSE), "everybody gets through");
     }
 }

@@ -7,9 +7,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
-    future::{Future, poll_fn},
     io,
-    pin::pin,
     rc::{Rc, Weak},
     time::Duration,
 };
@@ -35,7 +33,7 @@ use super::{
     frame::{self, Allowance, Frame},
     manners,
     meter::Meter,
-    turnstile::Turnstile,
+    turnstile::{Passage, Turnstile},
 };
 
 /// How much is read ahead. Longer frames pass it by.
@@ -71,8 +69,7 @@ struct Inner {
     meter: Meter,
     terms: Terms,
     source: RefCell<Option<Source>>,
-    /// How many frames came one after the other, each before it was waited for.
-    without_pause: Cell<u32>,
+    passage: Option<Passage>,
     outbox: Rc<Outbox>,
     /// Gone with the connection.
     _over: oneshot::Sender<()>,
@@ -107,7 +104,7 @@ impl Vat {
         let driver = drive(writing, outbox.clone(), meter.clone(), terms.frame_time, is_over);
         let inner = Rc::new(Inner {
             source: RefCell::new(Some(Box::new(BufReader::with_capacity(READ_BYTES, reading)))),
-            without_pause: Cell::new(0),
+            passage: terms.turnstile.as_ref().map(Turnstile::passage),
             meter,
             terms: terms.clone(),
             outbox,
@@ -274,23 +271,16 @@ async fn receive(source: &mut Source, inner: &Inner) -> io::Result<Option<Frame>
         free_bytes: terms.free_bytes,
         // What clients do must not hold up what peers say.
         budget: terms.budget.as_ref().filter(|_| !meter.is_trusted()),
+        passage: inner.passage.as_ref().filter(|_| !meter.is_trusted()),
         time: terms.frame_time,
     };
-    let mut read = pin!(frame::read(source, &allowance));
-    let mut paused = false;
-    let frame = poll_fn(|cx| {
-        let frame = read.as_mut().poll(cx);
-        paused |= frame.is_pending();
-        frame
-    });
-    let Some(frame) = frame.await? else { return Ok(None) };
-    inner.without_pause.set(if paused { 0 } else { inner.without_pause.get().saturating_add(1) });
+    let Some(frame) = frame::read(source, &allowance).await? else { return Ok(None) };
     let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     let root: message::Reader<'_> = frame.message.get_root().map_err(|error| invalid(error.to_string()))?;
     manners::check(root).map_err(invalid)?;
     meter.came(root).map_err(invalid)?;
-    if let Some(turnstile) = terms.turnstile.as_ref().filter(|_| !meter.is_trusted()) {
-        turnstile.pass(inner.without_pause.get()).await;
+    if let Some(passage) = inner.passage.as_ref().filter(|_| !meter.is_trusted()) {
+        passage.pass().await;
     }
     Ok(Some(frame))
 }

@@ -1,11 +1,12 @@
 //! Frames, whole and broken, over a pipe and on paused time.
 
-use std::{io, time::Duration};
+use std::{cell::Cell, io, rc::Rc, time::Duration};
 
 use capnp::{message::Builder, serialize};
 use proptest::{collection::vec, prelude::*};
 use tokio::{
     io::{AsyncWriteExt, DuplexStream, duplex},
+    task::{LocalSet, yield_now},
     time::{Instant, sleep, timeout},
 };
 
@@ -14,6 +15,7 @@ use crate::transport::capnp::{
     budget::Budget,
     frame::{self, Allowance, Frame},
     messages_capnp as wire,
+    turnstile::{Passage, Turnstile},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -32,7 +34,8 @@ fn data(frame: &Frame) -> usize {
 
 async fn read_all(from: &mut DuplexStream, budget: Option<&Budget>) -> io::Result<Option<Frame>> {
     let free_bytes = if budget.is_some() { 64 << 10 } else { MAX };
-    frame::read(from, &Allowance { bytes_max: &|| MAX, free_bytes, budget, time: SECOND }).await
+    frame::read(from, &Allowance { bytes_max: &|| MAX, free_bytes, budget, passage: None, time: SECOND })
+        .await
 }
 
 async fn read(from: &mut DuplexStream) -> io::Result<Option<Frame>> {
@@ -130,7 +133,8 @@ async fn a_limit_that_is_raised_counts_for_the_frame_that_is_waited_for() {
     let (mut to, mut from) = duplex(MAX);
     let limit = std::cell::Cell::new(100);
     let bytes_max = || limit.get();
-    let allowance = Allowance { bytes_max: &bytes_max, free_bytes: MAX, budget: None, time: SECOND };
+    let allowance =
+        Allowance { bytes_max: &bytes_max, free_bytes: MAX, budget: None, passage: None, time: SECOND };
     let raise = async {
         sleep(SECOND).await;
         limit.set(MAX);
@@ -239,13 +243,44 @@ async fn to_announce_a_long_frame_costs_nothing() {
     assert!(has(&budget, 1_000_000).await);
 }
 
+/// What a client may send that has much to say.
+fn long<'a>(budget: &'a Budget, passage: Option<&'a Passage>) -> Allowance<'a> {
+    Allowance { bytes_max: &|| MAX, free_bytes: 64 << 10, budget: Some(budget), passage, time: 60 * SECOND }
+}
+
+/// A hundred send long frames, and all of each is there: the thread belongs to others too.
+#[tokio::test]
+async fn long_frames_are_read_in_turns() {
+    let (bytes, budget, turnstile) = (encoded(250_000), Budget::new(100 << 20), Turnstile::new());
+    let (read, local) = (Rc::new(Cell::new(0)), LocalSet::new());
+    for _ in 0..100 {
+        let (mut to, mut from) = duplex(MAX);
+        to.write_all(&bytes).await.unwrap();
+        let (read, budget, passage) = (read.clone(), budget.clone(), turnstile.passage());
+        local.spawn_local(async move {
+            frame::read(&mut from, &long(&budget, Some(&passage))).await.unwrap().unwrap();
+            read.set(read.get() + 1);
+            drop(to);
+        });
+    }
+    let rounds = async {
+        for _ in 0..20 {
+            yield_now().await;
+        }
+        read.get()
+    };
+    let early = local.run_until(rounds).await;
+    assert!(early <= 20, "{early} of 4 pieces each in 20 rounds");
+    local.await;
+    assert_eq!(read.get(), 100);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_frame_that_nobody_has_room_for_is_refused() {
     let budget = Budget::new(10_000);
     let (mut to, mut from) = duplex(MAX);
     to.write_all(&encoded(200_000)).await.unwrap();
-    let allowance =
-        Allowance { bytes_max: &|| MAX, free_bytes: 64 << 10, budget: Some(&budget), time: 60 * SECOND };
+    let allowance = long(&budget, None);
     let refused = frame::read(&mut from, &allowance).await.map(drop).unwrap_err();
     assert_eq!(refused.to_string(), "there is no room for so long a frame now");
 }
@@ -257,8 +292,7 @@ async fn half_a_frame_makes_room_for_a_whole_one() {
     let budget = Budget::new(150_000);
     let ((mut to, mut from), (mut other_to, mut other_from)) = (duplex(MAX), duplex(MAX));
     to.write_all(&bytes[..190_000]).await.unwrap();
-    let allowance =
-        Allowance { bytes_max: &|| MAX, free_bytes: 64 << 10, budget: Some(&budget), time: 60 * SECOND };
+    let allowance = long(&budget, None);
     let half = async { frame::read(&mut from, &allowance).await.map(drop).unwrap_err().to_string() };
     let whole = async {
         sleep(SECOND).await;

@@ -75,6 +75,7 @@ pub fn frame(bytes: &[u8], bytes_max: usize, runtime: &Runtime) -> std::io::Resu
         bytes_max: &|| bytes_max,
         free_bytes: bytes_max,
         budget: None,
+        passage: None,
         time: Duration::from_secs(1),
     };
     runtime.block_on(async { frame::read(&mut &*bytes, &allowance).await })
