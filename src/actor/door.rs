@@ -13,7 +13,10 @@ use std::{
 
 use actix::{Addr, Message};
 
-use super::peer::Peer;
+use super::{
+    peer::Peer,
+    role_addr::{Front, RoleAddr},
+};
 use crate::{
     config::Config,
     raft::{Command, Outcome, Port, Propose, Query, ReadIndex},
@@ -31,8 +34,26 @@ struct Inbox {
     ports: Vec<Port>,
     queries: Vec<Query>,
     bytes: usize,
-    /// The peer behind the door; nobody while it is down.
-    peer: Option<Addr<Peer>>,
+    /// Who lives behind the door; nobody while the peer is down.
+    tenant: Option<Tenant>,
+}
+
+/// The peer behind a door, and where its role is found.
+#[derive(Clone)]
+pub struct Tenant {
+    /// The peer.
+    pub peer: Addr<Peer>,
+    /// Its role.
+    pub front: Arc<Front>,
+}
+
+impl Tenant {
+    /// Between roles the peer answers, that it does not lead.
+    fn ring(&self) {
+        if !self.front.tell(RoleAddr::open_door) {
+            self.peer.do_send(Ring);
+        }
+    }
 }
 
 impl Inbox {
@@ -68,10 +89,10 @@ impl Door {
     }
 
     /// A peer moves in, or nobody lives here any more: then what waits is answered.
-    pub fn open_to(&self, peer: Option<Addr<Peer>>) {
+    pub fn open_to(&self, tenant: Option<Tenant>) {
         let mut inbox = self.inbox();
-        inbox.peer = peer;
-        if inbox.peer.is_none() {
+        inbox.tenant = tenant;
+        if inbox.tenant.is_none() {
             let mail = mem::take(&mut *inbox);
             drop(inbox);
             refuse(mail.ports.into_iter().chain(mail.queries.into_iter().map(|query| query.port)));
@@ -80,7 +101,7 @@ impl Door {
 
     /// The peer behind the door, if it is up.
     pub fn peer(&self) -> Option<Addr<Peer>> {
-        self.inbox().peer.clone()
+        self.inbox().tenant.as_ref().map(|tenant| tenant.peer.clone())
     }
 
     /// Puts a command in front of the peer. If there is no room it is answered `Busy` at once.
@@ -100,7 +121,7 @@ impl Door {
 
     fn push(&self, bytes: usize, port: Port, push: impl FnOnce(&mut Inbox, Port)) {
         let mut inbox = self.inbox();
-        if inbox.peer.is_none() {
+        if inbox.tenant.is_none() {
             drop(inbox);
             return refuse([port]);
         }
@@ -111,9 +132,9 @@ impl Door {
         inbox.bytes += bytes;
         push(&mut inbox, port);
         if inbox.count() == 1
-            && let Some(peer) = &inbox.peer
+            && let Some(tenant) = &inbox.tenant
         {
-            peer.do_send(Ring);
+            tenant.ring();
         }
     }
 

@@ -260,8 +260,9 @@ impl Handler<Start> for Host {
         let peer = Peer::new(parts, seat.door.clone(), disk, plan.factory.clone());
         self.started += 1;
         let child = Child { kind: ActorKind::Peer, number: self.started };
+        let front = peer.front();
         let (addr, leash) = spawn_guarded(child, ctx.address().recipient(), &life.gauges, peer);
-        plan.network.attach(id, life.witness, Arc::new(PeerPostbox(addr)));
+        plan.network.attach(id, life.witness, Arc::new(PeerPostbox { peer: addr, front }));
         self.running.insert(id, Running { seat: seat.clone(), number: self.started, _leash: leash });
     }
 }

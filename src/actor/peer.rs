@@ -15,14 +15,14 @@ use std::sync::Arc;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
 
 use super::{
-    door::{Door, Ring, refuse},
+    door::{Door, Ring, Tenant, refuse},
     early::Early,
     introductions::Acquaintances,
     machine::{MachineActor, MachineFactory, Resume},
     parts::Parts,
     postbox::Taking,
     role_actor::{Desk, start_any},
-    role_addr::{Deliver, Rewire, RoleAddr},
+    role_addr::{Deliver, Front, Rewire, RoleAddr},
     storage::{DiskFailed, Recover, Recovered, StorageActor},
     supervision::{Budget, Child, ChildDown, End, Leash, Tripwire, spawn_guarded},
     timer::{Alarm, Timer},
@@ -77,6 +77,8 @@ pub struct Peer {
     /// Counts the role actors, also those that their predecessors started.
     tenure: u64,
     pub(super) role: Option<(RoleAddr, Leash)>,
+    /// Where others find it.
+    front: Arc<Front>,
     /// The replicators, in the order in which they were hired; some of them may be gone.
     pub(super) crew: Vec<Tripwire>,
     pub(super) storage: Option<Kept<StorageActor>>,
@@ -115,6 +117,7 @@ impl Peer {
             started: 0,
             tenure: 0,
             role: None,
+            front: Arc::default(),
             crew: Vec::new(),
             storage: None,
             snapshots: None,
@@ -159,9 +162,20 @@ impl Peer {
         }
     }
 
+    /// Where the present role is found, while there is one.
+    pub fn front(&self) -> Arc<Front> {
+        self.front.clone()
+    }
+
+    /// Nobody is in office.
+    fn dismiss(&mut self) {
+        self.front.present(None);
+        self.role = None;
+    }
+
     /// Asks the storage for what is durable: behind whatever is under way.
     fn recover(&mut self) {
-        self.role = None;
+        self.dismiss();
         self.parts.witness.present().set(self.parts.witness.present().term(), None);
         self.recovery += 1;
         if let Some(storage) = &self.storage {
@@ -213,7 +227,9 @@ impl Peer {
             room: self.room.clone(),
             letters: Letters::default(),
         };
-        self.role = Some(start_any(AnyRole::Follower(Follower::recovered(state)), desk));
+        let (addr, leash) = start_any(AnyRole::Follower(Follower::recovered(state)), desk);
+        self.front.present(Some(addr.clone()));
+        self.role = Some((addr, leash));
         // What it asked for while nobody was in office got lost; so did a ring that the last role had
         // not heard.
         machine.addr.do_send(Resume);
@@ -299,7 +315,8 @@ impl Peer {
         let stopped = self.parts.gauges.set_stopped(why, cause.clone());
         self.parts.failures.push(format!("peer {} stopped: {stopped}", self.parts.identity.id));
         self.parts.witness.note(|| Event::PeerStopped { cause, why });
-        (self.role, self.timer, self.machine, self.storage) = (None, None, None, None);
+        self.dismiss();
+        (self.timer, self.machine, self.storage) = (None, None, None);
         ctx.stop();
     }
 }
@@ -309,7 +326,7 @@ impl Actor for Peer {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(0);
-        self.door.open_to(Some(ctx.address()));
+        self.door.open_to(Some(Tenant { peer: ctx.address(), front: self.front.clone() }));
         self.open(ctx);
     }
 }
@@ -338,16 +355,19 @@ impl Handler<Recovered> for Peer {
 impl Handler<Present> for Peer {
     type Result = ();
 
-    fn handle(&mut self, present: Present, _: &mut Self::Context) {
+    fn handle(&mut self, present: Present, ctx: &mut Self::Context) {
         // One that was under way when its predecessor fell is not wanted any more: its leash, dropped
         // here, ends it.
         if present.tenure <= self.tenure || self.role.is_none() {
             return;
         }
         self.tenure = present.tenure;
+        self.front.present(Some(present.addr.clone()));
         if let Some((_, leash)) = self.role.replace((present.addr, present.leash)) {
             leash.release();
         }
+        // A ring that the one before has not heard goes with it if it falls now.
+        ctx.notify(Ring);
     }
 }
 
@@ -378,7 +398,8 @@ impl Handler<ChildDown> for Peer {
             }
             ActorKind::Storage => {
                 self.fallen.push((kind, restarts));
-                (self.role, self.storage) = (None, None);
+                self.dismiss();
+                self.storage = None;
                 self.open(ctx);
             }
             ActorKind::Machine => {

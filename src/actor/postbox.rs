@@ -9,7 +9,7 @@ use super::{
     early::Fate,
     introductions::{Meet, TurnedAwayBy},
     peer::Peer,
-    role_addr::Deliver,
+    role_addr::Front,
 };
 use crate::{
     raft::*,
@@ -22,26 +22,34 @@ use crate::{
 #[rtype(result = "()")]
 struct Chunk(InstallSnapshot);
 
-/// The postbox of a peer in this process.
-pub struct PeerPostbox(pub Addr<Peer>);
+/// The postbox of a peer in this process. Between roles what is for the role is dropped.
+pub struct PeerPostbox {
+    /// The peer.
+    pub peer: Addr<Peer>,
+    /// Its role.
+    pub front: Arc<Front>,
+}
 
 impl Postbox for PeerPostbox {
     fn deliver(&self, rpc: Rpc) {
-        match rpc {
-            Rpc::PreVote(rpc) => self.0.do_send(Deliver(rpc)),
-            Rpc::RequestVote(rpc) => self.0.do_send(Deliver(rpc)),
-            Rpc::AppendEntries(rpc) | Rpc::Check(rpc) => self.0.do_send(Deliver(rpc)),
-            Rpc::TimeoutNow(rpc) => self.0.do_send(Deliver(rpc)),
-            Rpc::InstallSnapshot(rpc) => self.0.do_send(Chunk(rpc)),
+        if let Rpc::InstallSnapshot(piece) = rpc {
+            return self.peer.do_send(Chunk(piece));
         }
+        self.front.tell(|role| match rpc {
+            Rpc::PreVote(rpc) => role.deliver(rpc),
+            Rpc::RequestVote(rpc) => role.deliver(rpc),
+            Rpc::AppendEntries(rpc) | Rpc::Check(rpc) => role.deliver(rpc),
+            Rpc::TimeoutNow(rpc) => role.deliver(rpc),
+            Rpc::InstallSnapshot(_) => {}
+        });
     }
 
     fn meet(&self, theirs: Introduction, verdict: Reply<Result<(), Objection>>) {
-        self.0.do_send(Meet { theirs, verdict });
+        self.peer.do_send(Meet { theirs, verdict });
     }
 
     fn turned_away(&self, by: PeerId, objection: Objection) {
-        self.0.do_send(TurnedAwayBy { peer: by, objection });
+        self.peer.do_send(TurnedAwayBy { peer: by, objection });
     }
 }
 

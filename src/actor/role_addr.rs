@@ -1,4 +1,7 @@
-//! How a role is reached: two kinds of mail, and the address of whichever role is present.
+//! How a role is reached: two kinds of mail, the address of whichever role is present, and where that is
+//! found.
+
+use std::sync::{PoisonError, RwLock};
 
 use actix::{Addr, Message};
 
@@ -84,5 +87,28 @@ impl RoleAddr {
     /// An actor was rebuilt.
     pub fn rewire(&self, rewire: Rewire) {
         to_present!(self, rewire)
+    }
+}
+
+/// Where the present role of a peer is found by those who send it most of its mail, so that each piece takes one
+/// hop and not two. The peer alone writes it, with each role that it presents: until then the one before
+/// forwards. Nobody is found between roles.
+#[derive(Default)]
+pub struct Front(RwLock<Option<RoleAddr>>);
+
+impl Front {
+    /// Another role is present, or none.
+    pub fn present(&self, role: Option<RoleAddr>) {
+        let mut front = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *front, role);
+        drop(front);
+        // The last address of an actor that is gone takes its mail with it, and what is in that may be anything.
+        drop(before);
+    }
+
+    /// Says something to the present role. `false`: there is none.
+    pub fn tell(&self, tell: impl FnOnce(&RoleAddr)) -> bool {
+        let front = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        front.as_ref().map(tell).is_some()
     }
 }

@@ -45,6 +45,6 @@ check
 1437.000 n2@2 follower PreVoted candidate=1 granted=false: the term is over
 1438.000 n3@2 leader PreVoted candidate=1 granted=false: the term is over
 1440.000 n1@2 follower TermChanged from=1: a newer term was seen
-1442.000 n1@2 follower Following leader=3: the leader of this term was heard
+1440.000 n1@2 follower Following leader=3: the leader of this term was heard
 -> 4: applied, at 4
 -> all ledgers hold 1..4

@@ -83,9 +83,9 @@ failures
 789.000 n1@4 candidate Campaigned last=8@3: a majority would vote for us
 791.000 n3@4 follower TermChanged from=3: a newer term was seen
 791.000 n3@4 follower Voted candidate=1 granted=true: the log is at least as up-to-date as ours
-793.000 n1@4 leader Elected last=8@3: a majority voted for us
 793.000 n2@4 follower TermChanged from=3: a newer term was seen
 793.000 n2@4 follower Voted candidate=1 granted=true: the log is at least as up-to-date as ours
+793.000 n1@4 leader Elected last=8@3: a majority voted for us
 795.000 n3@4 follower Following leader=1: the leader of this term was heard
 797.000 n2@4 follower Following leader=1: the leader of this term was heard
 -> 5: applied, at 5
