@@ -5,6 +5,7 @@
 //! its commands once, in order.
 
 use std::{
+    cell::Cell,
     fmt,
     future::Future,
     marker::PhantomData,
@@ -79,6 +80,17 @@ enum Repeat {
     Freely,
 }
 
+/// The longest draft that a thread keeps room for, in bytes.
+const DRAFT_BYTES_MAX: usize = 64 << 10;
+
+thread_local! {
+    /// Where values are encoded: how long one is is only known when it is done.
+    static DRAFT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// In front of a query.
+fn no_header(_: &mut Vec<u8>) {}
+
 /// How long to wait before asking again when nobody is known to lead.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -142,9 +154,7 @@ impl<I: Interface> Client<I> {
     /// # Errors
     /// [`ClientError`] says whether the command may have been done: only after `Unknown` it may have.
     pub async fn propose(&self, command: &I::Command) -> Result<I::Answer, ClientError> {
-        let mut bytes = Vec::new();
-        envelope::put_plain(&mut bytes);
-        let bytes = self.way.encode(bytes, command)?;
+        let bytes = self.way.encode(envelope::put_plain, command)?;
         let send = |way: &Way, to, port| way.endpoint.propose(to, bytes.clone(), port);
         let answer = self.way.ask(Repeat::Never, send).await?;
         Ok(I::Answer::decode(answer)?)
@@ -155,7 +165,7 @@ impl<I: Interface> Client<I> {
     /// # Errors
     /// See [`ClientError`]; a query changes nothing, and can always be repeated.
     pub async fn query(&self, query: &I::Query) -> Result<I::Response, ClientError> {
-        let question = self.way.encode(Vec::new(), query)?;
+        let question = self.way.encode(no_header, query)?;
         let send = |way: &Way, to, port| way.endpoint.read(to, question.clone(), port);
         let answer = self.way.ask(Repeat::Freely, send).await?;
         Ok(I::Response::decode(answer)?)
@@ -166,7 +176,7 @@ impl<I: Interface> Client<I> {
     /// # Errors
     /// See [`ClientError`]; a query changes nothing, and can always be repeated.
     pub async fn query_local(&self, of: PeerId, query: &I::Query) -> Result<I::Response, ClientError> {
-        let question = self.way.encode(Vec::new(), query)?;
+        let question = self.way.encode(no_header, query)?;
         let (port, answer) = Port::new();
         self.way.endpoint.ask_local(of, question, port);
         let deadline = Instant::now() + self.way.limits.deadline;
@@ -212,15 +222,25 @@ impl<I: Interface> Client<I> {
 }
 
 impl Way {
-    /// Appends the bytes of a value to a header.
-    fn encode(&self, mut bytes: Vec<u8>, value: &impl Codec) -> Result<Bytes, ClientError> {
-        let header = bytes.len();
-        value.encode(&mut bytes)?;
-        let (length, max) = (bytes.len() - header, self.limits.command_bytes_max);
+    /// The bytes of a value behind a header: kept for long on each peer of this process, and so not a byte longer
+    /// than they have to be.
+    fn encode(&self, header: impl FnOnce(&mut Vec<u8>), value: &impl Codec) -> Result<Bytes, ClientError> {
+        let mut draft = DRAFT.take();
+        draft.clear();
+        header(&mut draft);
+        let header = draft.len();
+        value.encode(&mut draft)?;
+        let (length, max) = (draft.len() - header, self.limits.command_bytes_max);
         if length > max {
             return Err(ClientError::TooLarge { bytes: length, max });
         }
-        Ok(Bytes::from(bytes))
+        if draft.len() > DRAFT_BYTES_MAX {
+            draft.shrink_to_fit();
+            return Ok(Bytes::from(draft));
+        }
+        let bytes = Bytes::copy_from_slice(&draft);
+        DRAFT.set(draft);
+        Ok(bytes)
     }
 
     /// The peer to try: the last known leader, or the peers in turn.

@@ -17,12 +17,13 @@ use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use bytes::Bytes;
 
 use super::{
+    answers::Answers,
     aside::aside,
     gauges::Gauges,
     supervision::{Child, ChildDown, Leash, spawn_guarded},
 };
 use crate::{
-    machine::{Codec, CodecError, Interface, erased::AnyMachine},
+    machine::{Codec, CodecError, Interface, codec::to_bytes, erased::AnyMachine},
     raft::{ActorKind, Index, Position},
     storage::SnapshotWriter,
 };
@@ -139,12 +140,16 @@ impl<A: MachineLike> Hired for HiredActor<A> {
                 Err(error) => rejected.push((number, error)),
             }
         }
-        let count = commands.len();
+        let (count, all) = (commands.len(), commands.len() + rejected.len());
         let asked = self.ask(ApplyBatch(commands));
         Box::pin(async move {
             let answers = asked.await?;
             assert_eq!(answers.len(), count, "a machine's actor answers every command of a batch");
-            let mut ran: Vec<Ran> = answers.iter().map(encode).collect();
+            let mut ran = Answers::with_capacity(all);
+            for answer in &answers {
+                ran.push(|into| answer.encode(into));
+            }
+            let mut ran = ran.finish();
             for (number, error) in rejected {
                 ran.insert(number, Err(error));
             }
@@ -157,7 +162,7 @@ impl<A: MachineLike> Hired for HiredActor<A> {
             Err(error) => Box::pin(std::future::ready(Some(Err(error)))),
             Ok(query) => {
                 let asked = self.ask(Question(query));
-                Box::pin(async move { asked.await.map(|response| encode(&response)) })
+                Box::pin(async move { asked.await.map(|response| to_bytes(&response)) })
             }
         }
     }
@@ -169,12 +174,6 @@ impl<A: MachineLike> Hired for HiredActor<A> {
     fn restore(&mut self, snapshot: Box<dyn Read + Send>) -> Local<Option<io::Result<()>>> {
         self.ask(RestoreFrom(snapshot))
     }
-}
-
-fn encode<C: Codec>(value: &C) -> Ran {
-    let mut bytes = Vec::new();
-    value.encode(&mut bytes)?;
-    Ok(Bytes::from(bytes))
 }
 
 /// Something that is there now, or will be on this thread; `None`: the user's actor fell.
@@ -205,11 +204,12 @@ impl Engine {
         };
         match self {
             Engine::Inline(machine) => {
-                let ran = jobs.into_iter().map(|(at, command)| {
+                let mut answers = Answers::with_capacity(jobs.len());
+                for (at, command) in jobs {
                     begin(at.index, at.index);
-                    machine.apply(at, command)
-                });
-                Soon::Now(Some(ran.collect()))
+                    answers.push(|into| machine.apply(at, command, into));
+                }
+                Soon::Now(Some(answers.finish()))
             }
             Engine::Away => Soon::Now(None),
             Engine::Hired(hired) => {

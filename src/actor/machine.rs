@@ -20,6 +20,7 @@ use bytes::Bytes;
 use tokio::task::yield_now;
 
 use super::{
+    answers::apart,
     custom::{Engine, Ran, Soon},
     parts::Parts,
     peer::Peer,
@@ -89,6 +90,9 @@ pub struct MachineActor {
     /// The user's machine has fallen, and this actor is about to.
     pub(super) fallen: bool,
 }
+
+/// What is to be applied, in order.
+type Due = smallvec::IntoIter<[Batch; 2]>;
 
 /// A run of planned entries.
 #[derive(Default)]
@@ -162,13 +166,14 @@ impl MachineActor {
 
     /// Applies as much of these entries as can be. Chunk by chunk, in a loop and not one within the
     /// other: a log that is read back after many changes of leaders has very many of them.
-    fn apply(&mut self, mut batches: VecDeque<Batch>, mut waiters: Waiters, ctx: &mut Context<Self>) {
+    fn apply(&mut self, mut batches: Due, mut waiters: Waiters, ctx: &mut Context<Self>) {
         while let Some((chunk, jobs)) = self.next_chunk(&mut batches) {
             let gauges = self.parts.gauges.clone();
             match self.engine.run(jobs, |first, last| gauges.set_applying(Some((first, last)))) {
                 Soon::Now(Some(ran)) => {
                     self.complete(chunk, ran, &mut waiters, ctx);
-                    if batches.back().is_some_and(|batch| batch.last().index > self.applied.index) {
+                    if batches.as_slice().last().is_some_and(|batch| batch.last().index > self.applied.index)
+                    {
                         // A log that is read back must not keep the thread from the heartbeats.
                         return ctx.wait(yield_now().into_actor(self).map(move |(), actor, ctx| {
                             actor.apply(batches, waiters, ctx);
@@ -194,12 +199,12 @@ impl MachineActor {
     }
 
     /// Lets go of what is applied, and plans what comes next.
-    fn next_chunk(&mut self, batches: &mut VecDeque<Batch>) -> Option<(Chunk, Vec<(Position, Bytes)>)> {
+    fn next_chunk(&mut self, batches: &mut Due) -> Option<(Chunk, Vec<(Position, Bytes)>)> {
         let next = self.applied.index.next();
-        while batches.front().is_some_and(|batch| batch.last().index < next) {
-            batches.pop_front();
+        while batches.as_slice().first().is_some_and(|batch| batch.last().index < next) {
+            batches.next();
         }
-        let front = batches.front_mut()?;
+        let front = batches.as_mut_slice().first_mut()?;
         let stop = self.poisoned.unwrap_or(Index(u64::MAX));
         if front.first() > next || next >= stop {
             // Behind a gap nothing is even planned: a plan is a promise to the sessions.
@@ -208,15 +213,16 @@ impl MachineActor {
         if let Some(rest) = front.within(next, front.last().index) {
             *front = rest;
         }
-        self.plan(batches, stop)
+        self.plan(batches.as_slice(), stop)
     }
 
     /// Says of each entry what it is. Stops after so many as one message brings, before an entry that has to be run on its own, and before
     /// a repeat of what is only about to be run.
-    fn plan(&mut self, batches: &VecDeque<Batch>, stop: Index) -> Option<(Chunk, Vec<(Position, Bytes)>)> {
-        let mut chunk = Chunk::default();
-        let mut jobs = Vec::new();
+    fn plan(&mut self, batches: &[Batch], stop: Index) -> Option<(Chunk, Vec<(Position, Bytes)>)> {
         let entries_max = self.parts.identity.config.batch_entries_max;
+        let room = batches.first().map_or(0, |batch| batch.commands().len()).min(entries_max);
+        let mut jobs = Vec::with_capacity(room);
+        let mut chunk = Chunk { steps: Vec::with_capacity(room), ..Chunk::default() };
         for (at, command) in batches.iter().flat_map(Batch::entries) {
             let job = jobs.last().map_or(Index(u64::MAX), |(job, _): &(Position, Bytes)| job.index);
             let alone = job <= self.careful_upto && self.engine.runs_batches();
@@ -287,10 +293,13 @@ impl MachineActor {
                 Step::Settled(outcome) => outcome,
                 Step::Run(session) => {
                     let (outcome, stored) = match ran.next() {
-                        Some(Ok(answer)) => (Outcome::Applied(answer.clone()), StoredAnswer::Applied(answer)),
-                        _ => (Outcome::Rejected, StoredAnswer::Rejected),
+                        Some(Ok(answer)) => {
+                            let stored = session.map(|_| StoredAnswer::Applied(apart(&answer)));
+                            (Outcome::Applied(answer), stored)
+                        }
+                        _ => (Outcome::Rejected, Some(StoredAnswer::Rejected)),
                     };
-                    if let Some((session, sequence)) = session {
+                    if let (Some((session, sequence)), Some(stored)) = (session, stored) {
                         self.sessions.record(session, sequence, stored);
                     }
                     outcome
@@ -342,6 +351,9 @@ impl MachineActor {
     /// An entry of a later term is committed in front of theirs: terms only rise along a log, so no log
     /// that holds that entry can hold what was proposed in an earlier term behind it (§5.3, §5.4).
     pub(super) fn answer_lost(&mut self) {
+        if self.orphans.is_empty() {
+            return;
+        }
         for (index, (proposed, port)) in std::mem::take(&mut self.orphans) {
             if proposed < self.applied.term {
                 port.answer(Outcome::Lost);
@@ -412,7 +424,7 @@ impl Handler<Deliver<Work>> for MachineActor {
         }
         match work {
             Work::Apply { batches, waiting } => {
-                self.apply(batches.into_iter().collect(), Waiters::new(waiting), ctx);
+                self.apply(batches.into_iter(), Waiters::new(waiting), ctx);
             }
             Work::Orphans(waiting) => self.adopt(Waiters::new(waiting).rest(), ctx),
             Work::Restore(_) => self.restore(ctx),
@@ -433,22 +445,6 @@ impl Handler<Ask> for MachineActor {
     fn handle(&mut self, Ask(query): Ask, ctx: &mut Self::Context) {
         if !self.fallen {
             self.answer_queries(vec![query], ctx);
-        }
-    }
-}
-
-impl Handler<SaveNow> for MachineActor {
-    type Result = ();
-
-    fn handle(&mut self, SaveNow(port): SaveNow, ctx: &mut Self::Context) {
-        // Of a machine that has applied nothing there is no snapshot: the port, dropped, says so.
-        if self.applied > Position::ZERO {
-            self.savers.push(port);
-            self.save(Why::Requested, ctx);
-        }
-        if !self.saving {
-            // There is nothing to be saved yet: the port, dropped, says so.
-            self.savers.clear();
         }
     }
 }

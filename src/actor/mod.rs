@@ -37,6 +37,7 @@
 //! bounded before it gets there. Clients pass a door (`door`) that takes so many and no more;
 //! replicators keep a window; a role takes in so much a turn and then lets others have the thread.
 
+mod answers;
 mod aside;
 mod clock;
 pub mod custom;
@@ -48,6 +49,7 @@ mod embody;
 pub mod gauges;
 pub(crate) mod host;
 mod introductions;
+mod leash;
 pub(crate) mod machine;
 mod orders;
 pub(crate) mod parts;

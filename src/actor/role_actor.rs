@@ -130,7 +130,7 @@ impl<R: Embody> Actor for RoleActor<R> {
             if R::KIND != RoleKind::Leader {
                 office.desk.parts.gauges.publish_followers(Vec::new());
             }
-            office.refresh();
+            office.refresh(office.now_ms());
             office.tell_events();
             office.role.enter(&mut office.out);
             office.tell_events();
@@ -141,11 +141,15 @@ impl<R: Embody> Actor for RoleActor<R> {
 }
 
 impl<R: Role> Office<R> {
+    fn now_ms(&self) -> u64 {
+        self.desk.parts.clock.now_ms()
+    }
+
     /// Time, what the machine has done and whether the disk has room, as the rules will see them in this
     /// turn.
-    fn refresh(&mut self) {
+    fn refresh(&mut self, now_ms: u64) {
         let parts = &self.desk.parts;
-        let (now_ms, applied) = (parts.clock.now_ms(), parts.gauges.applied());
+        let applied = parts.gauges.applied();
         let (listening, full) = (parts.witness.hub().is_listening(), self.desk.room.is_full());
         let state = self.role.state_mut();
         state.listen(listening);
@@ -180,7 +184,7 @@ impl<R: Role> Office<R> {
         if alarm.at_ms < self.heard_from_ms {
             return false;
         }
-        let late_ms = self.desk.parts.clock.now_ms().saturating_sub(armed_ms);
+        let late_ms = self.now_ms().saturating_sub(armed_ms);
         let stalled = late_ms > self.role.state().config().heartbeat_ms;
         self.second_look = stalled && !self.second_look;
         !self.second_look
@@ -199,14 +203,12 @@ impl<R: Role> Office<R> {
 
     /// What leaves after the sync, but for errands.
     fn send_letters(&mut self) {
-        let letters = std::mem::take(&mut self.out.letters);
-        for letter in letters.replies {
-            letter.send();
-        }
-        for (port, outcome) in letters.outcomes {
+        let letters = &mut self.out.letters;
+        letters.replies.drain(..).for_each(Letter::send);
+        for (port, outcome) in letters.outcomes.drain(..) {
             port.answer(outcome);
         }
-        for work in letters.machine {
+        for work in letters.machine.drain(..) {
             self.desk.machine.do_send(Deliver(work));
         }
     }
@@ -219,7 +221,7 @@ impl<R: Embody> RoleActor<R> {
             self.open = true;
             (self.taken_messages, self.taken_bytes) = (0, 0);
             if let Some(office) = &mut self.office {
-                office.refresh();
+                office.refresh(office.now_ms());
             }
         }
     }
@@ -245,7 +247,7 @@ impl<R: Embody> RoleActor<R> {
         let Some(office) = &mut self.office else { return };
         office.role.close(&mut office.out);
         office.tell_events();
-        for errand in std::mem::take(&mut office.out.early) {
+        for errand in office.out.early.drain(..) {
             R::run(errand, &mut self.crew, &office.role, &office.desk, ctx);
         }
         #[cfg(raft_actors_planted)]
@@ -266,7 +268,8 @@ impl<R: Embody> RoleActor<R> {
         parts.witness.note(|| Event::SyncBegun { records: count, why: Why::EndOfTurn });
         parts.gauges.set_syncing(true);
         let (done, synced) = oneshot::channel();
-        let begun_ms = parts.clock.now_ms();
+        // As late as this turn has been taken to be: it has been as deaf since then.
+        let begun_ms = office.role.state().now_ms;
         office.desk.storage.do_send(Write { records, done });
         ctx.wait(synced.into_actor(self).map(move |result, actor, ctx| match result {
             Ok(()) => actor.after_sync(count, begun_ms, ctx),
@@ -285,7 +288,7 @@ impl<R: Embody> RoleActor<R> {
         parts.witness.note(|| Event::Synced { records, took_ms, durable, why: Why::EndOfTurn });
         parts.warn_of_slow_sync(took_ms, now_ms);
         office.heard_from_ms = now_ms;
-        office.refresh();
+        office.refresh(now_ms);
         self.finish_turn(took_ms, ctx);
     }
 
@@ -294,7 +297,7 @@ impl<R: Embody> RoleActor<R> {
         let succession = office.role.synced(deaf_ms, &mut office.out);
         office.tell_events();
         office.send_letters();
-        for errand in std::mem::take(&mut office.out.late) {
+        for errand in office.out.late.drain(..) {
             R::run(errand, &mut self.crew, &office.role, &office.desk, ctx);
         }
         office.desk.parts.publish(&office.role);

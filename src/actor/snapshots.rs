@@ -5,11 +5,15 @@ use std::{
     sync::Arc,
 };
 
-use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use bytes::Bytes;
 
 use super::{
-    aside::aside, custom::Soon, machine::MachineActor, poison::Healed, role_addr::Deliver,
+    aside::aside,
+    custom::Soon,
+    machine::{MachineActor, SaveNow},
+    poison::Healed,
+    role_addr::Deliver,
     storage::DiskFailed,
 };
 use crate::{
@@ -165,6 +169,22 @@ async fn when_saved(
         Some(Wait::Later(saved)) => saved.await,
         None => {
             Err(StorageError::Aside { what: "snapshot".into(), cause: io::Error::other("the peer ends") })
+        }
+    }
+}
+
+impl Handler<SaveNow> for MachineActor {
+    type Result = ();
+
+    fn handle(&mut self, SaveNow(port): SaveNow, ctx: &mut Self::Context) {
+        // Of a machine that has applied nothing there is no snapshot: the port, dropped, says so.
+        if self.applied > Position::ZERO {
+            self.savers.push(port);
+            self.save(Why::Requested, ctx);
+        }
+        if !self.saving {
+            // There is nothing to be saved yet: the port, dropped, says so.
+            self.savers.clear();
         }
     }
 }

@@ -19,9 +19,13 @@ use std::{
 };
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Message, Recipient, dev::ContextFut};
-use tokio::sync::mpsc;
 
-use super::{drag::Held, gauges::Gauges};
+pub use super::leash::{Fall, Leash, Tripwire};
+use super::{
+    drag::Held,
+    gauges::Gauges,
+    leash::{Collar, Felt, leash},
+};
 use crate::raft::ActorKind;
 
 #[cfg(not(panic = "unwind"))]
@@ -61,59 +65,6 @@ pub enum End {
     Stopped,
 }
 
-/// How to make an actor fall.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fall {
-    /// As if it had panicked.
-    Panic,
-    /// As if it had stopped.
-    Stop,
-}
-
-#[derive(Debug)]
-enum Pull {
-    Release,
-    Fall(Fall),
-}
-
-/// Held by the parent. Dropped: the child ends at its next poll, whatever it waits for.
-#[derive(Debug)]
-pub struct Leash(mpsc::UnboundedSender<Pull>);
-
-impl Leash {
-    /// Lets the child end by itself, when the last of its addresses is gone.
-    pub fn release(self) {
-        // Nobody is there only if it has ended already.
-        let _ = self.0.send(Pull::Release);
-    }
-
-    /// Makes the child fall at its next poll, also in the middle of a sync.
-    pub fn trip(&self, fall: Fall) {
-        let _ = self.0.send(Pull::Fall(fall));
-    }
-
-    /// A second hold on the child, for somebody who is not its parent.
-    pub fn tripwire(&self) -> Tripwire {
-        Tripwire(self.0.downgrade())
-    }
-}
-
-/// Makes a child fall that is another's. It holds nothing: the leash alone keeps the child alive.
-#[derive(Debug)]
-pub struct Tripwire(mpsc::WeakUnboundedSender<Pull>);
-
-impl Tripwire {
-    /// Makes the child fall at its next poll. `false`: it has ended.
-    pub fn trip(&self, fall: Fall) -> bool {
-        self.0.upgrade().is_some_and(|sender| sender.send(Pull::Fall(fall)).is_ok())
-    }
-
-    /// Whether the child may still be there.
-    pub fn is_live(&self) -> bool {
-        self.0.strong_count() > 0
-    }
-}
-
 /// What an injected panic carries, so that it is told from a real one.
 struct Injected;
 
@@ -123,7 +74,8 @@ type Running<A> = Pin<Box<ContextFut<A, Context<A>>>>;
 /// Polls an actor inside `catch_unwind`, and tells the parent how it ended.
 struct Guard<A: Actor<Context = Context<A>>> {
     actor: Option<Running<A>>,
-    leash: Option<mpsc::UnboundedReceiver<Pull>>,
+    /// `None`: it was released.
+    collar: Option<Collar>,
     child: Child,
     parent: Recipient<ChildDown>,
     gauges: Arc<Gauges>,
@@ -133,22 +85,22 @@ struct Guard<A: Actor<Context = Context<A>>> {
 impl<A: Actor<Context = Context<A>>> Guard<A> {
     /// What the leash says now. `Err`: it was dropped.
     fn felt(&mut self, cx: &mut task::Context<'_>) -> Result<Option<Fall>, ()> {
-        let Some(leash) = &mut self.leash else { return Ok(None) };
-        match leash.poll_recv(cx) {
-            Poll::Pending => Ok(None),
-            Poll::Ready(Some(Pull::Fall(fall))) => Ok(Some(fall)),
-            Poll::Ready(Some(Pull::Release)) => {
-                self.leash = None;
+        let Some(collar) = &mut self.collar else { return Ok(None) };
+        match collar.feel(cx) {
+            Felt::Nothing => Ok(None),
+            Felt::Fall(fall) => Ok(Some(fall)),
+            Felt::Released => {
+                self.collar = None;
                 Ok(None)
             }
-            Poll::Ready(None) => Err(()),
+            Felt::Dropped => Err(()),
         }
     }
 
     /// Whether the actor is held up. One that has retired only passes on what is addressed to it, and is
     /// not: what its peer hears would come out of order.
     fn is_held(&mut self, cx: &mut task::Context<'_>) -> bool {
-        self.leash.is_some() && self.held.holds(self.gauges.drag(), self.child.kind, cx)
+        self.collar.is_some() && self.held.holds(self.gauges.drag(), self.child.kind, cx)
     }
 
     /// Drops the actor without polling it again: dropping a context polls its actor unless it is
@@ -182,7 +134,7 @@ impl<A: Actor<Context = Context<A>>> Future for Guard<A> {
         let end = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(())) if fall.is_some() => End::Injected,
-            Ok(Poll::Ready(())) if self.leash.is_none() => {
+            Ok(Poll::Ready(())) if self.collar.is_none() => {
                 self.discard();
                 return Poll::Ready(());
             }
@@ -214,11 +166,11 @@ pub fn spawn_guarded<A: Actor<Context = Context<A>>>(
     let context = Context::new();
     let addr = context.address();
     let actor = Some(Box::pin(context.into_future(actor)));
-    let (sender, receiver) = mpsc::unbounded_channel();
+    let (leash, collar) = leash();
     let gauges = gauges.clone();
     let held = Held::default();
-    tokio::task::spawn_local(Guard { actor, leash: Some(receiver), child, parent, gauges, held });
-    (addr, Leash(sender))
+    tokio::task::spawn_local(Guard { actor, collar: Some(collar), child, parent, gauges, held });
+    (addr, leash)
 }
 
 /// How often children may be restarted without any progress in between: crashes that bring the

@@ -96,7 +96,7 @@ impl<I: Interface> Session<I> {
     /// # Errors
     /// The command is too large or can't be turned into bytes, or the session is over.
     pub async fn submit(&self, command: &I::Command) -> Result<Ticket<I>, ClientError> {
-        let command = self.way.encode(Vec::new(), command)?;
+        let command = self.way.encode(super::no_header, command)?;
         let place = self.window.clone().acquire_owned().await.map_err(|_| ClientError::SessionExpired)?;
         let (sender, answer) = oneshot::channel();
         let submitted = Submitted { command, answer: sender, place };

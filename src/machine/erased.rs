@@ -20,14 +20,14 @@ use crate::{raft::Position, storage::SnapshotWriter};
 
 /// A state machine that speaks bytes.
 pub trait AnyMachine: Send {
-    /// Applies one command, and tells its answer.
+    /// Applies one command, and appends its answer to `answer`.
     ///
     /// # Errors
     /// The command does not decode: nothing changed, and every peer finds the same.
     ///
     /// # Panics
     /// If the machine panics, or if its answer has no encoding. Both are mistakes in the machine.
-    fn apply(&mut self, at: Position, command: Bytes) -> Result<Bytes, CodecError>;
+    fn apply(&mut self, at: Position, command: Bytes, answer: &mut Vec<u8>) -> Result<(), CodecError>;
 
     /// Answers a question from the present state.
     ///
@@ -60,27 +60,27 @@ pub trait AnyMachine: Send {
 ///     *total
 /// });
 /// let mut machine: Box<dyn AnyMachine> = Box::new(Typed(counter));
-/// let answer = machine.apply(Position::new(1, 2), codec::to_bytes(&5_u64)?)?;
-/// assert_eq!(u64::decode(answer)?, 5);
+/// let mut answer = Vec::new();
+/// machine.apply(Position::new(1, 2), codec::to_bytes(&5_u64)?, &mut answer)?;
+/// assert_eq!(u64::decode(answer.into())?, 5);
 /// # Ok::<(), raft_actors::machine::CodecError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Typed<M>(pub M);
 
 impl<M: StateMachine> AnyMachine for Typed<M> {
-    fn apply(&mut self, at: Position, command: Bytes) -> Result<Bytes, CodecError> {
+    fn apply(&mut self, at: Position, command: Bytes, answer: &mut Vec<u8>) -> Result<(), CodecError> {
         let command = M::Command::decode(command)?;
-        let answer = self.0.apply(at, command);
-        match to_bytes(&answer) {
-            Ok(answer) => Ok(answer),
+        if let Err(error) = self.0.apply(at, command).encode(answer) {
             // The command has been applied: to answer anything else would be a lie.
-            Err(error) => panic!(
+            panic!(
                 "{machine}: the answer to the command at {at} can't be encoded ({error}): \
                  its type {answer} needs another Codec",
                 machine = type_name::<M>(),
                 answer = type_name::<M::Answer>(),
-            ),
+            );
         }
+        Ok(())
     }
 
     fn query(&self, query: Bytes) -> Result<Bytes, CodecError> {
@@ -148,7 +148,9 @@ mod tests {
     fn an_answer_without_encoding_is_a_loud_mistake_of_the_machine() {
         let mut machine = Typed(Silent);
         let command = to_bytes(&1_u64).unwrap();
-        let apply = catch_unwind(AssertUnwindSafe(|| machine.apply(Position::new(3, 7), command.clone())));
+        let apply = catch_unwind(AssertUnwindSafe(|| {
+            machine.apply(Position::new(3, 7), command.clone(), &mut Vec::new())
+        }));
         let message = *apply.unwrap_err().downcast::<String>().unwrap();
         for part in ["Silent", "7@3", "Mute", "it has no bytes"] {
             assert!(message.contains(part), "{part}: {message}");
@@ -159,7 +161,7 @@ mod tests {
     #[test]
     fn what_does_not_decode_changes_nothing() {
         let mut machine = Typed(closure(7, |total: &mut u64, add: u64| *total += add));
-        assert!(machine.apply(Position::new(1, 1), Bytes::from_static(&[1, 2])).is_err());
+        assert!(machine.apply(Position::new(1, 1), Bytes::from_static(&[1, 2]), &mut Vec::new()).is_err());
         assert!(machine.query(Bytes::from_static(&[0])).is_err());
         assert_eq!(*machine.0.state(), 7);
     }
@@ -168,7 +170,7 @@ mod tests {
         #[test]
         fn garbage_never_panics(garbage: Vec<u8>) {
             let mut machine = Typed(Kv::default());
-            let _ = machine.apply(Position::new(1, 1), Bytes::from(garbage.clone()));
+            let _ = machine.apply(Position::new(1, 1), Bytes::from(garbage.clone()), &mut Vec::new());
             let _ = machine.query(Bytes::from(garbage));
         }
 
@@ -176,8 +178,9 @@ mod tests {
         fn types_survive_the_way_through_bytes(key: Vec<u8>, value: Vec<u8>) {
             let mut machine = Typed(Kv::default());
             let set = to_bytes(&kv::Command::set(key.clone(), value.clone())).unwrap();
-            let answer = machine.apply(Position::new(1, 1), set).unwrap();
-            prop_assert_eq!(kv::Answer::decode(answer).unwrap(), kv::Answer::Before(None));
+            let mut answer = Vec::new();
+            machine.apply(Position::new(1, 1), set, &mut answer).unwrap();
+            prop_assert_eq!(kv::Answer::decode(answer.into()).unwrap(), kv::Answer::Before(None));
             let get = to_bytes(&kv::Query::get(key)).unwrap();
             let response = machine.query(get).unwrap();
             prop_assert_eq!(kv::Response::decode(response).unwrap(), kv::Response::Value(Some(value.into())));

@@ -9,6 +9,8 @@ use std::{
     sync::Arc,
 };
 
+use smallvec::SmallVec;
+
 use super::types::{Index, PeerId};
 
 /// Voters, learners and their addresses.
@@ -116,7 +118,11 @@ impl Membership {
 
     /// Everybody but `me`, in the order of their ids.
     pub fn others(&self, me: PeerId) -> impl Iterator<Item = PeerId> + use<> {
-        self.members().into_iter().filter(move |&peer| peer != me)
+        let all = self.voters.iter().chain(&self.outgoing).chain(&self.learners).copied();
+        let mut others: SmallVec<[PeerId; 9]> = all.filter(|&peer| peer != me).collect();
+        others.sort_unstable();
+        others.dedup();
+        others.into_iter()
     }
 
     /// Every voter but `me`, of both configurations, in the order of their ids.

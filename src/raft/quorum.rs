@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use smallvec::SmallVec;
+
 use super::{membership::Membership, types::PeerId};
 
 /// How many of `voters` make a majority: more than half.
@@ -30,7 +32,9 @@ pub fn agrees(membership: &Membership, said_yes: impl Fn(PeerId) -> bool) -> boo
 /// echoed rounds the last confirmed one. A voter of whom `reached` knows nothing gives the default.
 pub fn reached<T: Ord + Copy + Default>(membership: &Membership, reached: impl Fn(PeerId) -> Option<T>) -> T {
     let by = |voters: &BTreeSet<PeerId>| {
-        let mut values: Vec<T> = voters.iter().map(|&peer| reached(peer).unwrap_or_default()).collect();
+        // Asked after each answer: without an allocation, for as many voters as there usually are.
+        let mut values: SmallVec<[T; 9]> =
+            voters.iter().map(|&peer| reached(peer).unwrap_or_default()).collect();
         values.sort_unstable_by(|a, b| b.cmp(a));
         values.get(majority(voters.len()) - 1).copied().unwrap_or_default()
     };
