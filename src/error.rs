@@ -113,7 +113,7 @@ pub enum ClusterError {
     InsideRuntime,
     /// A cluster was to run on its caller's thread, which has no actors.
     #[error(
-        "the peers can't run on this thread, which is none of actix: start them within an actix `System`, or leave `on_this_thread` out"
+        "the peers can't run on this thread, which has no actors: start them within an actix `System`, or leave `on_this_thread` out"
     )]
     OutsideActix,
     /// A simulated cluster has its disks in memory.
