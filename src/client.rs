@@ -19,6 +19,7 @@ use std::{
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
 
+mod batch;
 #[cfg(feature = "capnp")]
 pub mod remote;
 mod session;
@@ -304,19 +305,34 @@ impl Way {
                     return self.settle(outcome);
                 }
             };
-            // A redirect to somebody who redirects back is no news.
-            let is_news = self.learn(leader.filter(|&leader| leader != to)) && redirects < 3;
-            redirects = if is_news { redirects + 1 } else { 0 };
-            if !is_news {
-                // A try that can't be over in time would leave it unknown.
-                if Instant::now() + PAUSE + self.limits.deadline.min(LAST_TRY_WITHIN) / 10 >= deadline {
-                    return self.settle(Outcome::NotLeader { leader });
-                }
-                self.leader.store(0, Relaxed);
-                sleep(PAUSE).await;
+            if !self.move_on(to, leader, &mut redirects, deadline).await {
+                return self.settle(Outcome::NotLeader { leader });
             }
         }
         Err(ClientError::Unknown)
+    }
+
+    /// Whoever was asked does not lead: goes where it points to, or after a pause to the next in turn. `false`: a try
+    /// that can't be over in time would leave it unknown.
+    async fn move_on(
+        &self,
+        from: PeerId,
+        leader: Option<PeerId>,
+        redirects: &mut u32,
+        deadline: Instant,
+    ) -> bool {
+        // A redirect to somebody who redirects back is no news.
+        let is_news = self.learn(leader.filter(|&leader| leader != from)) && *redirects < 3;
+        *redirects = if is_news { *redirects + 1 } else { 0 };
+        if is_news {
+            return true;
+        }
+        if Instant::now() + PAUSE + self.limits.deadline.min(LAST_TRY_WITHIN) / 10 >= deadline {
+            return false;
+        }
+        self.leader.store(0, Relaxed);
+        sleep(PAUSE).await;
+        true
     }
 
     fn forget(&self, leader: PeerId) {
