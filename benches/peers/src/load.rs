@@ -97,11 +97,13 @@ thread_local! {
 
 /// A histogram of two digits has a few KiB, and leaves the caches to who is measured.
 const DIGITS: u8 = 2;
+/// The longest time that it tells from longer ones, in nanoseconds: a minute.
+const LONGEST: u64 = 60_000_000_000;
 
 impl Books {
     fn new() -> Books {
-        // Only digits of more than five are refused.
-        let took = Histogram::new(DIGITS).expect("a histogram of two digits");
+        // Only more than five digits are refused, or a range without values.
+        let took = Histogram::new_with_max(LONGEST, DIGITS).expect("a histogram of two digits");
         Books { stage: Stage::WarmUp, took, answered: 0, failed: 0, first_failure: None }
     }
 
@@ -206,4 +208,26 @@ fn cpu_time() -> Result<Duration> {
         Duration::from_secs(seconds.unsigned_abs()) + Duration::from_micros(micros.unsigned_abs())
     });
     Ok(micros.into_iter().sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_counts_if_nearly_all_was_answered_and_all_of_that_applied() {
+        let books = |answered, failed| Books { answered, failed, ..Books::new() };
+        assert!(books(99, 1).audit(99).is_ok());
+        assert!(books(98, 2).audit(100).is_err());
+        assert!(books(99, 0).audit(98).is_err());
+        assert!(books(0, 0).audit(0).is_err());
+    }
+
+    #[test]
+    fn an_answer_of_another_length_is_a_failure() {
+        let mut books = Books::new();
+        books.note(Ok(256), 256, Duration::ZERO);
+        books.note(Ok(255), 256, Duration::ZERO);
+        assert_eq!((books.answered, books.failed), (1, 1));
+    }
 }

@@ -6,6 +6,8 @@
 //!
 //! Rounds are interleaved, so that whatever else the machine does falls on all of them, and each run is a process of its
 //! own, so that no allocator, thread or page of one weighs on the next. A figure is the median over the rounds.
+//!
+//! `cargo run --release --manifest-path benches/peers/Cargo.toml -- --pin 0`; `-- --help` lists the rest.
 
 mod load;
 mod options;

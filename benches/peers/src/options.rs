@@ -31,7 +31,7 @@ fn from(range: std::ops::RangeInclusive<u64>) -> RangedU64ValueParser<usize> {
 #[derive(Clone, Debug, Parser, Serialize)]
 #[command(name = "peers", after_help = EXAMPLES)]
 pub struct Options {
-    /// Which systems to measure
+    /// Which systems to measure. Default: all, without sessions
     #[arg(long, value_enum, value_delimiter = ',', default_value = DEFAULT_SYSTEMS, hide_default_value = true)]
     pub systems: Vec<System>,
 

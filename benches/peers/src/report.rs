@@ -150,7 +150,7 @@ impl fmt::Display for Report {
         let pinned = settings.pin.map_or_else(|| "free".into(), |core| format!("pinned to core {core}"));
         let cpu = machine.cpu.as_deref().unwrap_or("unknown CPU");
         writeln!(f, "{} cores ({cpu}), {pinned}; {}", machine.cores, machine.rustc)?;
-        writeln!(f, "{peers} peers, {payload} B, {rounds} rounds of {window_ms} ms after {warm_up_ms} ms")?;
+        writeln!(f, "{peers} peers, {payload} B; rounds: {rounds}, of {window_ms} ms after {warm_up_ms} ms")?;
         for in_flight in settings.all_in_flight() {
             writeln!(f, "\n{in_flight} in flight")?;
             table(f, in_flight, results)?;
@@ -181,10 +181,44 @@ fn table(f: &mut fmt::Formatter<'_>, in_flight: usize, results: &[Figures]) -> f
 fn verdict(f: &mut fmt::Formatter<'_>, ratios: &Ratios) -> fmt::Result {
     let in_flight = ratios.in_flight;
     for (which, ratio) in [("peer", &ratios.to_best_peer), ("openraft", &ratios.to_best_openraft)] {
-        if let Some(Ratio { best, near, far }) = ratio {
+        let ours = ratio.as_ref().filter(|ratio| ratio.near.is_some() || ratio.far.is_some());
+        if let Some(Ratio { best, near, far }) = ours {
             let (near, far, best) = (times(*near), times(*far), best.name());
             writeln!(f, "{in_flight} in flight: near {near}, far {far} times the best {which} ({best})")?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_is_in_the_middle() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(&[]).is_nan());
+    }
+
+    fn row(system: System, rates: [f64; 3]) -> Row {
+        let round =
+            |ops_per_second| Measured { ops_per_second, p50_us: 1.0, p99_us: 2.0, cpu_us_per_op: 3.0 };
+        Row { system, in_flight: 64, rounds: rates.map(round).into() }
+    }
+
+    #[test]
+    fn the_best_peer_has_the_best_median() {
+        let rows = [
+            row(System::Near, [8.0, 6.0, 7.0]),
+            row(System::Openraft09, [2.0, 2.0, 2.0]),
+            row(System::RaftRs, [3.5, 3.5, 3.5]),
+            row(System::OmniPaxos, [3.0, 9.0, 1.0]),
+        ];
+        let results: Vec<_> = rows.iter().map(Figures::new).collect();
+        let ratios = Ratios::new(64, &results);
+        let peer = ratios.to_best_peer.unwrap();
+        assert_eq!((peer.best, peer.near, peer.far), (System::RaftRs, Some(2.0), None));
+        assert_eq!(ratios.to_best_openraft.unwrap().near, Some(3.5));
+    }
 }
