@@ -159,12 +159,13 @@ fn turn_to(stage: Stage) {
     BOOKS.with_borrow_mut(|books| books.stage = stage);
 }
 
-/// Lets a client for each proposer loop through warm-up and window; `applied` is counted where they propose.
+/// Lets a client for each proposer loop through warm-up and window. `applied` says how many commands were applied
+/// where they are answered; it is asked after the last answer.
 pub async fn drive<P: Propose>(
     load: &Load,
     shape: Shape,
     proposers: Vec<P>,
-    applied: &Tally,
+    applied: impl FnOnce() -> u64,
 ) -> Result<Measured> {
     BOOKS.set(Books::new());
     let spawn = |proposer| match shape {
@@ -182,7 +183,7 @@ pub async fn drive<P: Propose>(
         client.await.context("a client fell")?;
     }
     BOOKS.with_borrow_mut(|books| {
-        books.audit(applied.get())?;
+        books.audit(applied())?;
         let ops = books.took.len() as f64;
         ensure!(ops > 0.0, "nothing was answered within the window");
         let us = |nanoseconds: u64| nanoseconds as f64 / 1e3;

@@ -107,7 +107,7 @@ pub fn run<N: Node>(load: &Load) -> Result<Measured> {
         }
         let door = post.0.first().context("a cluster needs a node")?;
         let doors = (0..load.in_flight).map(|_| Door(door.clone())).collect();
-        load::drive(load, Shape::Far, doors, &applied).await
+        load::drive(load, Shape::Far, doors, || applied.get()).await
     });
     (FIRST..FIRST + peers).for_each(|id| post.put(id, Mail::End));
     for thread in threads {

@@ -296,7 +296,8 @@ pub fn run(load: &Load) -> Result<Measured> {
     let servers = tokio::runtime::Builder::new_multi_thread().enable_time().build()?;
     let applied = Tally::default();
     let leader = servers.block_on(start(load.peers, &applied))?;
-    let measured = load::far(load::drive(load, Shape::Far, vec![leader.clone(); load.in_flight], &applied))?;
+    let proposers = vec![leader.clone(); load.in_flight];
+    let measured = load::far(load::drive(load, Shape::Far, proposers, || applied.get()))?;
     servers.block_on(leader.shutdown())?;
     Ok(measured)
 }
