@@ -54,9 +54,14 @@ pub struct Args {
     /// What is measured
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "ours,etcd,floor")]
     pub systems: Vec<Name>,
-    /// Over how many connections clients write to ours and to etcd, at most one for each write in flight
-    #[arg(long, value_name = "N", default_value = "8", value_parser = count(256))]
+    /// Over how many connections clients write to ours, at most one for each write in flight
+    ///
+    /// As many as at the floor, unless told otherwise: what waits at a connection shares its calls.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count(256))]
     pub connections: usize,
+    /// Over how many they write to etcd
+    #[arg(long, value_name = "N", default_value = "8", value_parser = count(256))]
+    pub etcd_connections: usize,
     /// Measure MiB/s with values of 1 MiB, of ours and of the floor
     #[arg(long)]
     pub bandwidth: bool,
@@ -116,7 +121,6 @@ impl Args {
         Load {
             in_flight,
             payload,
-            connections: self.connections.min(in_flight),
             warm_up: Duration::from_secs(self.warm_up_seconds),
             window: Duration::from_secs(self.seconds),
         }

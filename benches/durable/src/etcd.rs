@@ -40,6 +40,8 @@ pub struct Etcd {
     nodes: Nodes,
     /// Where each takes clients.
     clients: Vec<String>,
+    /// Over how many connections the leader is written to, at most.
+    connections: usize,
 }
 
 /// The program: the one that is given, or the one on PATH, if there is one.
@@ -54,7 +56,7 @@ pub fn program(given: Option<&Path>) -> Result<Option<PathBuf>> {
 
 impl Etcd {
     /// Starts three members and waits until one of them leads.
-    pub async fn start(program: &Path, dir: &Path) -> Result<Etcd> {
+    pub async fn start(program: &Path, dir: &Path, connections: usize) -> Result<Etcd> {
         let dir = folder(dir, "etcd")?;
         let ports = free_ports(6)?;
         let urls: Vec<_> = ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
@@ -71,7 +73,7 @@ impl Etcd {
             command.stdout(Stdio::null());
             nodes.0.push(Node::start(&name, &mut command, &dir.join(format!("{name}.log")))?);
         }
-        let mut etcd = Etcd { nodes, clients: clients.to_vec() };
+        let mut etcd = Etcd { nodes, clients: clients.to_vec(), connections };
         let deadline = Instant::now() + ELECTION;
         while etcd.leader().await.is_none() {
             etcd.nodes.check()?;
@@ -99,7 +101,7 @@ impl Etcd {
     pub async fn bear(&mut self, load: &Load) -> Result<Window> {
         let leader = self.leader().await.context("etcd has no leader")?;
         let mut channels = Vec::new();
-        for _ in 0..load.connections {
+        for _ in 0..self.connections.min(load.in_flight) {
             channels.push(leader.connect().await.context("cannot connect to etcd's leader")?);
         }
         let begin = Instant::now() + load.warm_up;

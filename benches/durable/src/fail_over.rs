@@ -46,7 +46,7 @@ pub struct Gap(pub Duration);
 
 pub async fn measure(args: &Args, ground: &Ground, trials: usize) -> Result<Vec<Gap>> {
     let program = ours::program(args.peer.as_deref())?;
-    let mut ours = Ours::start(program, ground.path(), "fail-over").await?;
+    let mut ours = Ours::start(program, ground.path(), "fail-over", 1).await?;
     let operator = ours.connect(PATIENCE).await?;
     let (acknowledged, mut writes) = mpsc::unbounded_channel();
     let mut writer = JoinSet::new();

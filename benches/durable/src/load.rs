@@ -10,8 +10,6 @@ pub struct Load {
     pub in_flight: usize,
     /// How long each value is, in bytes.
     pub payload: usize,
-    /// Over how many connections, where the client chooses.
-    pub connections: usize,
     /// How long it runs before it counts.
     pub warm_up: Duration,
     /// For how long it counts.

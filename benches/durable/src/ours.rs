@@ -26,6 +26,8 @@ pub struct Ours {
     program: PathBuf,
     dir: PathBuf,
     ports: Vec<u16>,
+    /// Over how many connections it is written to, at most.
+    connections: usize,
     /// Peer 1 first.
     pub nodes: Nodes,
 }
@@ -59,9 +61,9 @@ fn executable(message: &str) -> Option<String> {
 
 impl Ours {
     /// Starts three peers and waits until one of them leads.
-    pub async fn start(program: PathBuf, dir: &Path, name: &str) -> Result<Ours> {
+    pub async fn start(program: PathBuf, dir: &Path, name: &str, connections: usize) -> Result<Ours> {
         let dir = folder(dir, name)?;
-        let mut ours = Ours { program, dir, ports: free_ports(3)?, nodes: Nodes(Vec::new()) };
+        let mut ours = Ours { program, dir, ports: free_ports(3)?, connections, nodes: Nodes(Vec::new()) };
         for id in 1..=3 {
             let node = ours.start_peer(id)?;
             ours.nodes.0.push(node);
@@ -113,7 +115,7 @@ impl Ours {
         let mut command = tokio::process::Command::new(&self.program);
         command.args(["bench", "--json", "--clients", &load.in_flight.to_string()]);
         command.args(["--payload", &load.payload.to_string(), "--seconds", &time.as_secs().to_string()]);
-        command.args(["--connections", &load.connections.to_string()]);
+        command.args(["--connections", &self.connections.min(load.in_flight).to_string()]);
         command.args(["--at", &self.addresses().collect::<Vec<_>>().join(",")]);
         let done = command.kill_on_drop(true).process_group(0).output().await?;
         if !done.status.success() {

@@ -127,7 +127,6 @@ fn json_of_cell(cell: &Cell) -> Value {
         "system": cell.system,
         "in_flight": cell.load.in_flight,
         "payload": cell.load.payload,
-        "connections": cell.load.connections,
         "seconds": cell.load.window.as_secs(),
         "per_second": cell.spread(|window| window.per_second).median,
         "p50_ms": cell.spread(|window| window.p50_ms).median,

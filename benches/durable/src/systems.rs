@@ -42,12 +42,14 @@ pub async fn start(args: &Args, ground: &Ground) -> Result<Vec<System>> {
     let mut systems = Vec::new();
     if args.systems.contains(&Name::Ours) {
         let program = ours::program(args.peer.as_deref())?;
-        systems.push(System::Ours(Ours::start(program, ground.path(), "ours").await?));
+        systems.push(System::Ours(Ours::start(program, ground.path(), "ours", args.connections).await?));
     }
     // Values of 1 MiB are not etcd's business.
     if args.systems.contains(&Name::Etcd) && !args.in_flight().is_empty() {
         match etcd::program(args.etcd.as_deref())? {
-            Some(program) => systems.push(System::Etcd(Etcd::start(&program, ground.path()).await?)),
+            Some(program) => {
+                systems.push(System::Etcd(Etcd::start(&program, ground.path(), args.etcd_connections).await?))
+            }
             None => {
                 eprintln!("etcd is left out: there is no `etcd` on PATH (Debian: etcd-server), and no --etcd")
             }
