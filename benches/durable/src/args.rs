@@ -1,6 +1,10 @@
 //! What can be asked.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -72,10 +76,10 @@ pub struct Args {
     #[arg(long, value_name = "TRIALS", value_parser = count(10_000))]
     pub fail_over: Option<usize>,
     /// The program `peer` [default: cargo builds this repository's, in release]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = program)]
     pub peer: Option<PathBuf>,
     /// The program etcd [default: the one on PATH; without any, etcd is left out]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = program)]
     pub etcd: Option<PathBuf>,
     /// On which disk: data goes into a temporary folder in DIR [default: target]
     #[arg(long, value_name = "DIR")]
@@ -125,6 +129,12 @@ impl Args {
             window: Duration::from_secs(self.seconds),
         }
     }
+}
+
+/// Finds a program, wherever it is started from.
+fn program(path: &str) -> Result<PathBuf, String> {
+    let found = Path::new(path).canonicalize().map_err(|error| error.to_string())?;
+    if found.is_file() { Ok(found) } else { Err("it is no file".into()) }
 }
 
 /// Reads a count of at least one, and says what it may be.

@@ -45,13 +45,12 @@ pub struct Etcd {
 }
 
 /// The program: the one that is given, or the one on PATH, if there is one.
-pub fn program(given: Option<&Path>) -> Result<Option<PathBuf>> {
+pub fn program(given: Option<&Path>) -> Option<PathBuf> {
     if let Some(program) = given {
-        let found = program.canonicalize().with_context(|| format!("there is no {}", program.display()));
-        return found.map(Some);
+        return Some(program.to_path_buf());
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    Ok(std::env::split_paths(&path).map(|dir| dir.join("etcd")).find(|program| program.is_file()))
+    std::env::split_paths(&path).map(|dir| dir.join("etcd")).find(|program| program.is_file())
 }
 
 impl Etcd {

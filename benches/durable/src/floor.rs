@@ -11,8 +11,8 @@
 //!
 //! What makes it fast: files are filled with zeros and synced beforehand, so that a sync has nothing to say about
 //! their length or place; they begin anew at their end. One thread does everything for a group, so that none has to be
-//! woken up; only a group that is longer than the sockets' buffers is written and sent side by side. Threads that have
-//! nothing to do sleep: with fewer cores than threads to spin on, spinning would be slower.
+//! woken up; only a group of more than 1 MiB is written and sent side by side. Threads that have nothing to do sleep: with
+//! fewer cores than threads to spin on, spinning would be slower.
 
 use std::{
     io::{Read, stdin},

@@ -35,7 +35,7 @@ pub struct Ours {
 /// The program `peer`: the one that is given, or this repository's.
 pub fn program(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(program) = given {
-        return program.canonicalize().with_context(|| format!("there is no {}", program.display()));
+        return Ok(program.to_path_buf());
     }
     eprintln!("building the program `peer` (give one with --peer)");
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");

@@ -46,7 +46,7 @@ pub async fn start(args: &Args, ground: &Ground) -> Result<Vec<System>> {
     }
     // Values of 1 MiB are not etcd's business.
     if args.systems.contains(&Name::Etcd) && !args.in_flight().is_empty() {
-        match etcd::program(args.etcd.as_deref())? {
+        match etcd::program(args.etcd.as_deref()) {
             Some(program) => {
                 systems.push(System::Etcd(Etcd::start(&program, ground.path(), args.etcd_connections).await?))
             }

@@ -15,8 +15,9 @@ use rustix::{
 
 use super::{ID_BYTES, end_with_parent, file::Ring};
 
-/// What a socket surely takes without somebody reading at the other end.
-const SOCKET_BYTES: usize = 64 << 10;
+/// A group up to this length is sent and then written: what could be won by doing both side by side is less than what
+/// it takes to wake the threads for it.
+const AT_ONCE_BYTES: usize = 1 << 20;
 
 /// Serves one client after the other.
 pub fn serve(path: &Path, followers: &[SocketAddr]) -> Result<()> {
@@ -40,8 +41,8 @@ pub fn serve(path: &Path, followers: &[SocketAddr]) -> Result<()> {
 /// Returns once a group is on two disks, this one and another.
 fn commit(group: &[u8], ring: &mut Ring, followers: &mut Followers) -> Result<()> {
     let mut keep = || ring.append(group).and_then(|()| ring.sync());
-    if group.len() <= SOCKET_BYTES {
-        // The sockets take it at once, and the followers work while this disk does.
+    if group.len() <= AT_ONCE_BYTES {
+        // First what others wait for: the followers work while this disk does.
         followers.send(group)?;
         keep()?;
     } else {
