@@ -35,7 +35,8 @@ pub fn writes(cells: &[Cell]) -> Part {
     }
     text.extend(verdicts);
     let cells: Vec<_> = cells.iter().map(json_of_cell).collect();
-    Part { text: text.join("\n"), json: json!({ "cells": cells, "ratios": comparisons }) }
+    let text = text.join("\n").trim_end().to_owned();
+    Part { text, json: json!({ "cells": cells, "ratios": comparisons }) }
 }
 
 /// How many MiB a second, and how much of what disk and loopback allow that is.
