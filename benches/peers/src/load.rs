@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
 use hdrhistogram::Histogram;
 use nix::sys::resource::{UsageWho, getrusage};
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub struct Load {
     pub in_flight: usize,
     /// How many bytes a command has.
     pub payload: usize,
+    /// Whether copies of a command share its bytes.
+    pub shared: bool,
     pub peers: usize,
     pub warm_up: Duration,
     pub window: Duration,
@@ -53,10 +56,50 @@ pub enum Shape {
     Far,
 }
 
+/// What a command carries: bytes that each copy of it owns, or a view that they share. A system that has its own way
+/// with bytes takes either into it.
+#[derive(Clone, Debug)]
+pub enum Payload {
+    Owned(Vec<u8>),
+    Shared(Bytes),
+}
+
+impl Payload {
+    fn new(load: &Load) -> Payload {
+        let bytes = vec![7; load.payload];
+        if load.shared { Payload::Shared(bytes.into()) } else { Payload::Owned(bytes) }
+    }
+
+    pub fn len(&self) -> usize {
+        match self {
+            Payload::Owned(bytes) => bytes.len(),
+            Payload::Shared(bytes) => bytes.len(),
+        }
+    }
+}
+
+impl From<Payload> for Bytes {
+    fn from(payload: Payload) -> Bytes {
+        match payload {
+            Payload::Owned(bytes) => bytes.into(),
+            Payload::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Payload> for Vec<u8> {
+    fn from(payload: Payload) -> Vec<u8> {
+        match payload {
+            Payload::Owned(bytes) => bytes,
+            Payload::Shared(bytes) => bytes.into(),
+        }
+    }
+}
+
 /// What clients propose to.
 pub trait Propose: Send + Sync + 'static {
     /// Proposes a command. The answer comes once it was committed and applied: the length of what was applied.
-    fn propose(&self, command: Vec<u8>) -> impl Future<Output = Result<u64>> + Send;
+    fn propose(&self, command: Payload) -> impl Future<Output = Result<u64>> + Send;
 }
 
 /// How many commands a peer has applied. Only that peer counts: others look.
@@ -142,12 +185,12 @@ impl Books {
 
 /// Proposes one command after the other. A closed loop has no time between two of them: the clock is read once for
 /// the end of one and the beginning of the next.
-async fn client(proposer: impl Propose, bytes: usize) {
+async fn client(proposer: impl Propose, load: Load) {
     let mut begun = Instant::now();
     loop {
-        let outcome = proposer.propose(vec![7; bytes]).await;
+        let outcome = proposer.propose(Payload::new(&load)).await;
         let now = Instant::now();
-        let goes_on = BOOKS.with_borrow_mut(|books| books.note(outcome, bytes, now - begun));
+        let goes_on = BOOKS.with_borrow_mut(|books| books.note(outcome, load.payload, now - begun));
         if !goes_on {
             return;
         }
@@ -169,8 +212,8 @@ pub async fn drive<P: Propose>(
 ) -> Result<Measured> {
     BOOKS.set(Books::new());
     let spawn = |proposer| match shape {
-        Shape::Near => tokio::task::spawn_local(client(proposer, load.payload)),
-        Shape::Far => tokio::spawn(client(proposer, load.payload)),
+        Shape::Near => tokio::task::spawn_local(client(proposer, *load)),
+        Shape::Far => tokio::spawn(client(proposer, *load)),
     };
     let clients: Vec<_> = proposers.into_iter().map(spawn).collect();
     sleep(load.warm_up).await;

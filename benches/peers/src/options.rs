@@ -43,6 +43,10 @@ pub struct Options {
     #[arg(long, value_name = "BYTES", default_value_t = 256, value_parser = from(1..=1 << 20))]
     pub payload: usize,
 
+    /// Let the copies of a command share its bytes, in systems that leave it to their users. Default: each copy owns them
+    #[arg(long)]
+    pub shared: bool,
+
     /// How many peers a cluster has
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = from(2..=9))]
     pub peers: usize,
@@ -94,6 +98,7 @@ impl Options {
         Load {
             in_flight,
             payload: self.payload,
+            shared: self.shared,
             peers: self.peers,
             warm_up: Duration::from_millis(self.warm_up_ms),
             window: Duration::from_millis(self.window_ms),

@@ -150,7 +150,11 @@ impl fmt::Display for Report {
         let pinned = settings.pin.map_or_else(|| "free".into(), |core| format!("pinned to core {core}"));
         let cpu = machine.cpu.as_deref().unwrap_or("unknown CPU");
         writeln!(f, "{} cores ({cpu}), {pinned}; {}", machine.cores, machine.rustc)?;
-        writeln!(f, "{peers} peers, {payload} B; rounds: {rounds}, of {window_ms} ms after {warm_up_ms} ms")?;
+        let copies = if settings.shared { "shared" } else { "owned" };
+        writeln!(
+            f,
+            "{peers} peers, {payload} B, {copies}; rounds: {rounds}, of {window_ms} ms after {warm_up_ms} ms"
+        )?;
         for in_flight in settings.all_in_flight() {
             writeln!(f, "\n{in_flight} in flight")?;
             table(f, in_flight, results)?;

@@ -48,7 +48,9 @@ fn in_child(system: System, in_flight: usize, options: &Options) -> Result<Measu
         ("--window-ms", options.window_ms.to_string()),
     ];
     let mut child = Command::new(std::env::current_exe()?);
-    child.args(arguments.iter().flat_map(|(name, value)| [*name, value]));
+    child
+        .args(options.shared.then_some("--shared"))
+        .args(arguments.iter().flat_map(|(name, value)| [*name, value]));
     let output = child.output().context("the child could not be started")?;
     if !output.status.success() {
         bail!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use tokio::{sync::oneshot, time::sleep};
 
-use crate::load::{self, ELECTION, Load, Measured, Propose, Shape, Tally};
+use crate::load::{self, ELECTION, Load, Measured, Payload, Propose, Shape, Tally};
 
 /// How often a node's clock ticks.
 pub const TICK: Duration = Duration::from_millis(10);
@@ -43,7 +43,7 @@ pub trait Node: Sized + Send + 'static {
 
 /// A command, and who waits for its answer. Dropped, the answer says that it failed.
 pub struct Proposal {
-    pub command: Vec<u8>,
+    pub command: Payload,
     pub answer: oneshot::Sender<u64>,
 }
 
@@ -78,7 +78,7 @@ impl<M> Post<M> {
 struct Door<M>(Sender<Mail<M>>);
 
 impl<M: Send + 'static> Propose for Door<M> {
-    async fn propose(&self, command: Vec<u8>) -> Result<u64> {
+    async fn propose(&self, command: Payload) -> Result<u64> {
         let (answer, answered) = oneshot::channel();
         let proposal = Proposal { command, answer };
         self.0.send(Mail::Proposal(proposal)).map_err(|_| anyhow!("the node has ended"))?;

@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 
 use anyhow::{Result, anyhow};
-use bytes::Bytes;
 use omnipaxos::{
     ClusterConfig, OmniPaxos, OmniPaxosConfig, ServerConfig,
     messages::{Message, sequence_paxos::PaxosMsg},
@@ -18,7 +17,7 @@ use omnipaxos_storage::memory_storage::MemoryStorage;
 use tokio::sync::oneshot;
 
 use super::nodes::{self, FIRST, Node, Post, Proposal, TRAIL};
-use crate::load::{Load, Measured, Tally};
+use crate::load::{Load, Measured, Payload, Tally};
 
 pub fn run(load: &Load) -> Result<Measured> {
     nodes::run::<Replica>(load)
@@ -28,7 +27,7 @@ pub fn run(load: &Load) -> Result<Measured> {
 #[derive(Clone, Debug)]
 struct Command {
     number: u64,
-    bytes: Bytes,
+    payload: Payload,
 }
 
 impl Entry for Command {
@@ -71,7 +70,7 @@ impl Replica {
                 && let Some(waiting) = self.waiting.pop_front()
             {
                 // A client that has left needs no answer.
-                let _ = waiting.answer.send(command.bytes.len() as u64);
+                let _ = waiting.answer.send(command.payload.len() as u64);
             }
         }
         Ok(())
@@ -129,7 +128,7 @@ impl Node for Replica {
 
     fn propose(&mut self, Proposal { command, answer }: Proposal) {
         let number = self.proposed + 1;
-        let command = Command { number, bytes: Bytes::from(command) };
+        let command = Command { number, payload: command };
         if self.leads() && self.paxos.append(command).is_ok() {
             self.proposed = number;
             self.waiting.push_back(Waiting { number, answer });

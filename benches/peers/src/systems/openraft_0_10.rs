@@ -12,7 +12,6 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 use openraft010 as openraft;
 use openraft010::{
@@ -28,13 +27,13 @@ use openraft010::{
 };
 use parking_lot::{Mutex, RwLock};
 
-use crate::load::{self, ELECTION, Load, Measured, Propose, Shape, Tally};
+use crate::load::{self, ELECTION, Load, Measured, Payload, Propose, Shape, Tally};
 
 /// The node that begins the cluster, leads it, and is proposed to.
 const FIRST: u64 = 0;
 
 #[derive(Clone, Debug)]
-pub struct Command(Bytes);
+pub struct Command(Payload);
 
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -274,8 +273,8 @@ impl RaftNetworkV2<Types> for Way {
 }
 
 impl Propose for Node {
-    async fn propose(&self, command: Vec<u8>) -> Result<u64> {
-        Ok(self.client_write(Command(Bytes::from(command))).await?.data)
+    async fn propose(&self, command: Payload) -> Result<u64> {
+        Ok(self.client_write(Command(command)).await?.data)
     }
 }
 

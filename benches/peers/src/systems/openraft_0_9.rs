@@ -14,7 +14,6 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
 use openraft09 as openraft;
 use openraft09::{
     Config, Entry, EntryPayload, LogId, LogState, OptionalSend, Raft, RaftLogReader, RaftNetwork,
@@ -30,13 +29,13 @@ use openraft09::{
 };
 use parking_lot::{Mutex, RwLock};
 
-use crate::load::{self, ELECTION, Load, Measured, Propose, Shape, Tally};
+use crate::load::{self, ELECTION, Load, Measured, Payload, Propose, Shape, Tally};
 
 /// The node that begins the cluster, leads it, and is proposed to.
 const FIRST: u64 = 0;
 
 #[derive(Clone, Debug)]
-pub struct Command(Bytes);
+pub struct Command(Payload);
 
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -263,8 +262,8 @@ impl RaftNetwork<Types> for Way {
 }
 
 impl Propose for Raft<Types> {
-    async fn propose(&self, command: Vec<u8>) -> Result<u64> {
-        Ok(self.client_write(Command(Bytes::from(command))).await?.data)
+    async fn propose(&self, command: Payload) -> Result<u64> {
+        Ok(self.client_write(Command(command)).await?.data)
     }
 }
 

@@ -11,7 +11,6 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
 use parking_lot::Mutex;
 use raft_actors::{
     Client, Cluster, Session,
@@ -20,7 +19,7 @@ use raft_actors::{
     storage::SnapshotWriter,
 };
 
-use crate::load::{self, ELECTION, Load, Measured, Propose, Shape, Tally};
+use crate::load::{self, ELECTION, Load, Measured, Payload, Propose, Shape, Tally};
 
 pub fn near(load: &Load) -> Result<Measured> {
     actix::System::new().block_on(run(load, Shape::Near, clients))
@@ -68,14 +67,14 @@ impl StateMachine for Sink {
 }
 
 impl Propose for Client<Sink> {
-    async fn propose(&self, command: Vec<u8>) -> Result<u64> {
-        Ok(Client::propose(self, &Raw(Bytes::from(command))).await?)
+    async fn propose(&self, command: Payload) -> Result<u64> {
+        Ok(Client::propose(self, &Raw(command.into())).await?)
     }
 }
 
 impl Propose for Session<Sink> {
-    async fn propose(&self, command: Vec<u8>) -> Result<u64> {
-        Ok(Session::propose(self, &Raw(Bytes::from(command))).await?)
+    async fn propose(&self, command: Payload) -> Result<u64> {
+        Ok(Session::propose(self, &Raw(command.into())).await?)
     }
 }
 

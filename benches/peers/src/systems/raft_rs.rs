@@ -113,7 +113,7 @@ impl Node for Replica {
     }
 
     fn propose(&mut self, Proposal { command, answer }: Proposal) {
-        if self.leads() && self.raft.propose(Vec::new(), command).is_ok() {
+        if self.leads() && self.raft.propose(Vec::new(), command.into()).is_ok() {
             let raft = &self.raft.raft;
             self.waiting.push_back(Waiting { index: raft.raft_log.last_index(), term: raft.term, answer });
         }
