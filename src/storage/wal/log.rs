@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{sync::oneshot, task::yield_now, time::Instant};
 
 use super::{Wal, failed, keeper::Keeper};
 use crate::{
@@ -82,18 +82,31 @@ impl WalLog {
         Ok(WalLog { fence: fence.clone(), number: present.number })
     }
 
-    fn ask<T: Send + 'static>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Wait<Result<T, StorageError>> {
-        let (answer, answered) = oneshot::channel();
-        let present = self.fence.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Without anybody to take it, the job is dropped here, and the answer says so.
-        if let Some(jobs) = present.jobs.as_ref().filter(|_| present.number == self.number) {
-            let _ = jobs.send(job(answer));
-        }
-        drop(present);
+    fn ask<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(Answer<T>) -> Job + Send + 'static,
+    ) -> Wait<Result<T, StorageError>> {
+        let (fence, number) = (self.fence.clone(), self.number);
         Wait::Later(Box::pin(async move {
+            // The thread that is about to wake may take this one's core. What this turn sends meanwhile goes first: the
+            // followers' syncs then run beside ours.
+            yield_now().await;
+            let (answer, answered) = oneshot::channel();
+            fence.hand_over(number, job(answer));
             let gone = "this log was opened by another, or its thread has ended";
             answered.await.unwrap_or_else(|_| Err(StorageError::Refused { why: gone.into() }))
         }))
+    }
+}
+
+impl Fence {
+    /// Gives the thread of the log of this number something to do. Without it the job is dropped, and its answer says
+    /// so.
+    fn hand_over(&self, number: u64, job: Job) {
+        let present = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(jobs) = present.jobs.as_ref().filter(|_| present.number == number) {
+            let _ = jobs.send(job);
+        }
     }
 }
 

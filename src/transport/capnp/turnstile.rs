@@ -42,9 +42,11 @@ impl Passage {
         self.without_pause.set(if paused { 0 } else { self.without_pause.get().saturating_add(1) });
     }
 
-    /// Before a frame is dealt with.
+    /// Before a frame is dealt with. What was waited for is dealt with at once.
     pub(super) async fn pass(&self) {
-        self.turn(self.without_pause.get() > WITHOUT_PAUSE).await;
+        if self.without_pause.get() > 0 {
+            self.turn(self.without_pause.get() > WITHOUT_PAUSE).await;
+        }
     }
 
     /// Before the next piece of a long frame is read: the bytes of the rest are under way, however slowly.
