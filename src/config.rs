@@ -226,7 +226,7 @@ pub struct NetworkConfig {
     /// How long a client's connection stays open on which nothing happens, in milliseconds. Default 30,000.
     pub idle_ms: u64,
     /// How many calls of one client's connection wait for their answers; what comes beyond it is not read until
-    /// one of them is answered. Each costs some 3 KiB. Default 256.
+    /// one of them is answered. Each costs some 3 KiB. Default 128.
     pub calls_max: usize,
     /// How many bytes of answers wait to be sent to one client before nothing more is read from it. A single answer may
     /// be longer: up to four times `frame_bytes_max`. Default 1 MiB.
@@ -262,7 +262,7 @@ impl Default for NetworkConfig {
             handshake_ms: 5_000,
             half_frame_ms: 30_000,
             idle_ms: 30_000,
-            calls_max: 256,
+            calls_max: 128,
             answer_bytes_max: 1 << 20,
             client_bytes_max: 32 << 20,
             watchers_max: 4,

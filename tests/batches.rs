@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{Ledger, Told, agree, leader, ms, seeds};
-use raft_actors::{Client, Cluster, Config, error::ClientError};
+use common::{Ledger, Recording, Told, agree, leader, ms, seeds};
+use raft_actors::{Client, Cluster, Config, error::ClientError, raft::Event};
 
 /// A batch as the books have it.
 async fn propose_all(client: &Client<Ledger>, numbers: impl Iterator<Item = u64>) -> Vec<Told> {
@@ -80,4 +80,58 @@ fn what_has_no_room_is_told_so() {
             agree(&cluster, &told).await;
         })
         .unwrap();
+}
+
+/// A thousand clients propose a hundred commands each, all at once: what is too much is refused, and nobody is elected for
+/// it.
+#[test]
+fn a_flood_is_answered_and_costs_no_leader() {
+    let mut config = Config::default();
+    config.inbox_entries_max = 20_000;
+    Cluster::of(|_| Ledger::default())
+        .config(config)
+        .simulate(7, |cluster| async move {
+            let (before, term) = (leader(&cluster).await, cluster.statuses()[0].term);
+            let propose = |client: u64| {
+                let handle = cluster.client();
+                tokio::task::spawn_local(async move {
+                    propose_all(&handle, client * 100..client * 100 + 100).await
+                })
+            };
+            let clients: Vec<_> = (0..1_000).map(propose).collect();
+            let mut told = Vec::new();
+            for client in clients {
+                told.extend(client.await.unwrap());
+            }
+            let done = told.iter().filter(|told| told.outcome.is_ok()).count();
+            let busy = told.iter().filter(|told| told.outcome == Err(ClientError::Busy)).count();
+            assert!(done >= 20_000 && busy > 0 && done + busy == 100_000, "{done} done, {busy} busy");
+            assert_eq!((leader(&cluster).await, cluster.statuses()[0].term), (before, term));
+            agree(&cluster, &told).await;
+        })
+        .unwrap();
+}
+
+/// However much waits at the door, a turn has its measure: more in one sync would keep a leader mute for as long.
+#[test]
+fn what_comes_all_at_once_is_taken_in_turns() {
+    let mut config = Config::default();
+    config.turn_bytes_max = 1_000;
+    let recording = Recording::default();
+    Cluster::of(|_| Ledger::default())
+        .config(config)
+        .observe(recording.clone())
+        .simulate(3, |cluster| async move {
+            leader(&cluster).await;
+            let told = propose_all(&cluster.client(), 1..=500).await;
+            assert!(told.iter().all(|told| told.outcome.is_ok()), "{told:?}");
+            agree(&cluster, &told).await;
+        })
+        .unwrap();
+    let most = recording.reports().into_iter().filter_map(|report| match report.event {
+        Event::Appended { bytes, .. } => Some(bytes),
+        _ => None,
+    });
+    let most = most.max().unwrap();
+    assert!((500..=1_000).contains(&most), "{most} bytes in a turn");
 }

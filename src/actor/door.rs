@@ -1,7 +1,7 @@
 //! The door in front of a peer: bounded, coalescing, never waiting.
 //!
-//! Clients push command and port into an inbox; only the first rings, and the present role takes
-//! everything that is there at one go, once it hears the bell: while it writes they wait outside. That
+//! Clients push command and port into an inbox; only the first rings, and the present role takes what is there at
+//! one go, as far as it goes into one turn, once it hears the bell: while it writes they wait outside. That
 //! is the batching of concurrent clients, the bounded admission that mailboxes do not have, and the
 //! guard against floods, in one small place. It holds the only lock on the way of a proposal: around
 //! mail, not around state.
@@ -59,6 +59,19 @@ impl Tenant {
 impl Inbox {
     fn count(&self) -> usize {
         self.ports.len() + self.queries.len()
+    }
+
+    /// How many commands have no more than so many bytes; at least one, if there is one.
+    fn within(&self, bytes: usize) -> usize {
+        if self.bytes <= bytes {
+            return self.commands.len();
+        }
+        let mut sum = 0usize;
+        let fits = |command: &&Command| {
+            sum = sum.saturating_add(command.weight());
+            sum <= bytes
+        };
+        self.commands.iter().take_while(fits).count().max(1).min(self.commands.len())
     }
 
     /// Whether `bytes` more would be too much. One always fits.
@@ -138,19 +151,42 @@ impl Door {
         }
     }
 
-    /// Takes everything that is there.
-    pub fn take(&self) -> (Option<Propose>, Option<ReadIndex>) {
+    /// Takes what is there: of commands as many as one turn is to have, and one at least. More of them in one sync
+    /// would keep a leader deaf and mute for as long as the disk takes for all.
+    pub fn take(&self, turn_bytes: usize) -> Taken {
         let mut inbox = self.inbox();
-        inbox.bytes = 0;
-        // As much room as was needed this time is likely to be needed the next.
-        let room = inbox.ports.len();
-        let commands = mem::replace(&mut inbox.commands, Vec::with_capacity(room));
-        let ports = mem::replace(&mut inbox.ports, Vec::with_capacity(room));
+        let count = inbox.within(turn_bytes);
+        let (commands, ports) = (front(&mut inbox.commands, count), front(&mut inbox.ports, count));
         let queries = mem::take(&mut inbox.queries);
+        inbox.bytes = inbox.commands.iter().map(Command::weight).sum();
+        let is_more = !inbox.ports.is_empty();
         drop(inbox);
-        let proposal = (!ports.is_empty()).then_some(Propose { commands, ports });
-        (proposal, (!queries.is_empty()).then_some(ReadIndex { queries }))
+        Taken {
+            proposal: (!ports.is_empty()).then_some(Propose { commands, ports }),
+            read: (!queries.is_empty()).then_some(ReadIndex { queries }),
+            is_more,
+        }
     }
+}
+
+/// So many from the front.
+fn front<T>(items: &mut Vec<T>, count: usize) -> Vec<T> {
+    if count < items.len() {
+        let rest = items.split_off(count);
+        return mem::replace(items, rest);
+    }
+    // As much room as was needed this time is likely to be needed the next.
+    mem::replace(items, Vec::with_capacity(count))
+}
+
+/// What was taken in at a door.
+pub struct Taken {
+    /// Commands.
+    pub proposal: Option<Propose>,
+    /// Queries.
+    pub read: Option<ReadIndex>,
+    /// Whether some are left, for which nobody rings again.
+    pub is_more: bool,
 }
 
 /// Nothing was done, and nobody is known who would.

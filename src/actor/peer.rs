@@ -15,7 +15,7 @@ use std::sync::Arc;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
 
 use super::{
-    door::{Door, Ring, Tenant, refuse},
+    door::{Door, Ring, Taken, Tenant, refuse},
     early::Early,
     introductions::Acquaintances,
     machine::{MachineActor, MachineFactory, Resume},
@@ -462,7 +462,7 @@ impl Handler<Ring> for Peer {
         match &self.role {
             Some((role, _)) => role.open_door(),
             None => {
-                let (proposal, read) = self.door.take();
+                let Taken { proposal, read, .. } = self.door.take(usize::MAX);
                 refuse(proposal.into_iter().flat_map(|proposal| proposal.ports));
                 refuse(read.into_iter().flat_map(|read| read.queries).map(|query| query.port));
             }

@@ -18,7 +18,7 @@ use actix::{Actor, ActorFuture, ActorFutureExt, Addr, AsyncContext, Context, Han
 use tokio::sync::oneshot;
 
 use super::{
-    door::{Door, Ring},
+    door::{Door, Ring, Taken},
     embody::Embody,
     machine::MachineActor,
     parts::Parts,
@@ -407,7 +407,8 @@ impl<R: Embody> Handler<Ring> for RoleActor<R> {
             return successor.open_door();
         }
         let Some(office) = &self.office else { return };
-        let (proposal, read) = office.desk.door.take();
+        let turn_bytes = office.role.state().config().turn_bytes_max;
+        let Taken { proposal, read, is_more } = office.desk.door.take(turn_bytes);
         if let Some(proposal) = proposal {
             self.handle(Deliver(proposal), ctx);
         }
@@ -417,6 +418,10 @@ impl<R: Embody> Handler<Ring> for RoleActor<R> {
             Some(read) if ctx.waiting() => ctx.address().do_send(Deliver(read)),
             Some(read) => self.handle(Deliver(read), ctx),
             None => {}
+        }
+        // By mail, too: behind what came in meanwhile, and by whoever is in office then.
+        if is_more {
+            ctx.address().do_send(Ring);
         }
     }
 }
