@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! host (one for each thread)
-//!  └─ peer                     routes, supervises, rebuilds
+//!  └─ peer                     starts, presents, supervises, rebuilds
 //!      ├─ role                 one actor for each role in each term: turn, sync, hand-over
 //!      │   └─ replicator       one for each follower and leadership
 //!      ├─ storage              one write at a time
@@ -15,8 +15,8 @@
 //!
 //! A mailbox is a queue: what one sender says to one actor arrives in the order in which it was said.
 //! Nothing is promised between senders. Mail for a peer (`Deliver`) reaches
-//! whichever role is present, also across a hand-over; an answer (`Answer`)
-//! reaches the very role actor that asked, or nobody.
+//! whichever role is present, also across a hand-over: it is found at the peer's front (`role_addr`), and forwards to its
+//! successor. An answer (`Answer`) reaches the very role actor that asked, or nobody.
 //!
 //! # Turns
 //!
