@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures_channel::mpsc as outcomes;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 use super::{PAUSE, Repeat, Way, spawn};
@@ -172,11 +172,6 @@ struct Driver {
     patience: Duration,
     /// How long the command that was settled last had been waiting.
     took: Duration,
-    /// Rings when it is time for something, or earlier: it is set anew only when it would ring too late, and not for
-    /// each command that is settled long before.
-    alarm: Pin<Box<Sleep>>,
-    /// When it rings, if it is set.
-    armed: Option<Instant>,
 }
 
 /// What happened to a driver.
@@ -220,8 +215,6 @@ impl Driver {
             stalled_at: Instant::now() + patience,
             patience,
             took: Duration::ZERO,
-            alarm: Box::pin(sleep_until(Instant::now())),
-            armed: None,
         }
     }
 
@@ -255,7 +248,7 @@ impl Driver {
     }
 
     async fn next(&mut self) -> Next {
-        self.arm();
+        let wake_at = self.wake_at();
         let is_open = !self.submitted.is_closed();
         tokio::select! {
             // In this order, always: simulations repeat themselves.
@@ -263,19 +256,7 @@ impl Driver {
             () = left(&mut self.items), if !is_open => Next::Left,
             outcome = next_outcome(&mut self.outcomes) => outcome,
             submitted = self.submitted.recv(), if is_open => submitted.map_or(Next::Left, Next::Submitted),
-            () = self.alarm.as_mut(), if self.armed.is_some() => {
-                self.armed = None;
-                Next::Time
-            }
-        }
-    }
-
-    fn arm(&mut self) {
-        if let Some(at) = self.wake_at()
-            && self.armed.is_none_or(|armed| at < armed)
-        {
-            self.alarm.as_mut().reset(at);
-            self.armed = Some(at);
+            () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => Next::Time,
         }
     }
 
@@ -406,7 +387,7 @@ impl Driver {
                 let first = from.saturating_sub(self.lowest) as usize;
                 self.unsent = self.unsent.max(self.items.len().saturating_sub(first));
             }
-            None if self.stalled_at <= now && !self.items.is_empty() => {
+            None if self.stalled_at <= now => {
                 // Without a limit: what is sent again too soon is appended again, and a cluster that is
                 // behind falls back further with each repeat.
                 self.patience = self.patience.saturating_mul(2);
