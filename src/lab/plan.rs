@@ -118,6 +118,13 @@ fn config(rng: &mut ChaCha8Rng) -> Config {
         config.replicator_silence_ms = config.election_timeout_ms.end;
     }
     config.session_window = pick(rng, &[1, 2, 8, 64]);
+    let goes_one_by_one = config.batch_bytes_max <= 300
+        || config.turn_bytes_max <= 200
+        || config.batch_entries_max * config.window_batches_max <= 3;
+    if goes_one_by_one {
+        // What waits when all has healed has to be through in time, before a fresh write.
+        config.session_window = config.session_window.min(8);
+    }
     config.deadline_ms = pick(rng, &[300, 1_000, 2_000]);
     config
 }
