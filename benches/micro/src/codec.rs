@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use divan::{Bencher, counter::BytesCount};
 use raft_actors::{
-    machine::{Admission, Codec, Envelope, SessionId, Sessions, codec::to_bytes, envelope, kv, session::StoredAnswer},
+    machine::{
+        Admission, Codec, Envelope, SessionId, Sessions, codec::to_bytes, envelope, kv, session::StoredAnswer,
+    },
     raft::Index,
 };
 
@@ -42,7 +44,9 @@ fn admit_and_record(bencher: Bencher, sessions: u128) {
     });
     let (mut id, mut sequence) = (0, 1);
     bencher.bench_local(move || {
-        if let Admission::Apply(turn) = all.admit(SessionId(id << 64 | id), sequence, sequence, Index(sequence)) {
+        if let Admission::Apply(turn) =
+            all.admit(SessionId(id << 64 | id), sequence, sequence, Index(sequence))
+        {
             turn.record(StoredAnswer::Applied(Bytes::new()));
         }
         id += 1;
