@@ -28,6 +28,8 @@ import socket
 import sys
 import time
 
+# How long a nemesis waits for a peer to take an order, in seconds: who is paused takes none.
+PATIENCE = 0.7
 FOREVER = float("inf")
 
 # -- The judge
@@ -576,7 +578,7 @@ class Run:
             await self.start(peer)
 
     async def strike(self, chance, kind):
-        """One fault, from its beginning to its end."""
+        """One fault, from its beginning to its end. Whether it took place: whoever is down takes no orders."""
         peer = await self.leader() if chance.random() < 0.6 else chance.choice(list(self.processes))
         other = chance.choice([one for one in self.processes if one != peer])
         long = chance.uniform(0.3, 1.5)
@@ -591,27 +593,28 @@ class Run:
             await asyncio.sleep(long)
             self.send(peer, signal.SIGCONT)
         elif kind == "cut off":
-            if await self.order(peer, lambda admin: admin.isolate()) is None:
-                return
+            if await self.order(peer, lambda admin: admin.isolate(), PATIENCE) is None:
+                return False
             await asyncio.sleep(long)
             await self.order(peer, lambda admin: admin.reconnect())
         elif kind == "transfer":
-            if await self.order(peer, lambda admin: admin.transfer(0, 0)) is None:
-                return
+            if await self.order(peer, lambda admin: admin.transfer(0, 0), PATIENCE) is None:
+                return False
         elif kind == "snapshot":
-            if await self.order(peer, lambda admin: admin.snapshot(0)) is None:
-                return
+            if await self.order(peer, lambda admin: admin.snapshot(0), PATIENCE) is None:
+                return False
         else:
             rule = chance.choice([f"cut from={peer} to={other}", "loss 0.3", "delay 5..=60", "duplicate 0.5", "reorder 0.3 5..=40"])
-            reply = await self.order(peer, lambda admin: admin.setFault(rule))
+            reply = await self.order(peer, lambda admin: admin.setFault(rule), PATIENCE)
             if reply is None:
-                return
+                return False
             if reply.result.which() != "done":
                 self.broken.append(f"`{rule}`: {reply}")
             kind = rule.split()[0]
             await asyncio.sleep(long)
             await self.order(peer, lambda admin: admin.clearFaults())
         self.faults[kind] += 1
+        return True
 
     async def nemesis(self, kinds, until):
         chance, deck = self.chance(), []
@@ -619,7 +622,9 @@ class Run:
             if not deck:
                 deck = list(kinds)
                 chance.shuffle(deck)
-            await self.strike(chance, deck.pop())
+            kind = deck.pop()
+            if not await self.strike(chance, kind):
+                deck.insert(0, kind)
             await asyncio.sleep(chance.uniform(0.1, 0.7))
 
     async def client(self, who, client, until):
