@@ -7,7 +7,7 @@
 
 use std::io::{self, Read};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 /// The longest varint of a `u64`, in bytes.
 pub(crate) const VARINT_BYTES_MAX: usize = 10;
@@ -33,14 +33,14 @@ pub(crate) fn put_bytes(bytes: &[u8], into: &mut Vec<u8>) {
 /// Takes the first byte off.
 pub(crate) fn take_byte(from: &mut Bytes) -> Option<u8> {
     let byte = *from.first()?;
-    *from = from.slice(1..);
+    from.advance(1);
     Some(byte)
 }
 
 /// Takes a varint off. `None` if it is cut short or does not fit in 64 bits.
 pub(crate) fn take_varint(from: &mut Bytes) -> Option<u64> {
     let (value, bytes) = varint_at(from)?;
-    *from = from.slice(bytes..);
+    from.advance(bytes);
     Some(value)
 }
 
@@ -65,20 +65,19 @@ pub(crate) fn varint_at(from: &[u8]) -> Option<(u64, usize)> {
 /// Takes an array off.
 pub(crate) fn take_array<const N: usize>(from: &mut Bytes) -> Option<[u8; N]> {
     let array = *from.first_chunk::<N>()?;
-    *from = from.slice(N..);
+    from.advance(N);
     Some(array)
 }
 
 /// Takes off a string of bytes behind its length, without a copy.
 pub(crate) fn take_bytes(from: &mut Bytes) -> Option<Bytes> {
-    let mut rest = from.clone();
-    let count = usize::try_from(take_varint(&mut rest)?).ok()?;
-    if count > rest.len() {
+    let (count, header) = varint_at(from)?;
+    let count = usize::try_from(count).ok()?;
+    if count > from.len().saturating_sub(header) {
         return None;
     }
-    let bytes = rest.split_to(count);
-    *from = rest;
-    Some(bytes)
+    from.advance(header);
+    Some(from.split_to(count))
 }
 
 /// A snapshot that is not what it should be.

@@ -223,9 +223,13 @@ impl<I: Interface> Client<I> {
 }
 
 impl Way {
-    /// The bytes of a value behind a header: kept for long on each peer of this process, and so not a byte longer
-    /// than they have to be.
-    fn encode(&self, header: impl FnOnce(&mut Vec<u8>), value: &impl Codec) -> Result<Bytes, ClientError> {
+    /// Does something with the bytes of a value behind a header.
+    fn with_encoded<R>(
+        &self,
+        header: impl FnOnce(&mut Vec<u8>),
+        value: &impl Codec,
+        then: impl FnOnce(&mut Vec<u8>) -> R,
+    ) -> Result<R, ClientError> {
         let mut draft = DRAFT.take();
         draft.clear();
         header(&mut draft);
@@ -235,13 +239,17 @@ impl Way {
         if length > max {
             return Err(ClientError::TooLarge { bytes: length, max });
         }
-        if draft.len() > DRAFT_BYTES_MAX {
-            draft.shrink_to_fit();
-            return Ok(Bytes::from(draft));
+        let done = then(&mut draft);
+        if draft.len() <= DRAFT_BYTES_MAX {
+            DRAFT.set(draft);
         }
-        let bytes = Bytes::copy_from_slice(&draft);
-        DRAFT.set(draft);
-        Ok(bytes)
+        Ok(done)
+    }
+
+    /// The bytes of a value behind a header: kept for long on each peer of this process, and so not a byte longer
+    /// than they have to be.
+    fn encode(&self, header: impl FnOnce(&mut Vec<u8>), value: &impl Codec) -> Result<Bytes, ClientError> {
+        self.with_encoded(header, value, |encoded| Bytes::copy_from_slice(encoded))
     }
 
     /// The peer to try: the last known leader, or the peers in turn.

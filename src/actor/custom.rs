@@ -17,7 +17,7 @@ use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use bytes::Bytes;
 
 use super::{
-    answers::Answers,
+    answers::{Answers, Place},
     aside::aside,
     gauges::Gauges,
     supervision::{Child, ChildDown, Leash, spawn_guarded},
@@ -145,11 +145,12 @@ impl<A: MachineLike> Hired for HiredActor<A> {
         Box::pin(async move {
             let answers = asked.await?;
             assert_eq!(answers.len(), count, "a machine's actor answers every command of a batch");
-            let mut ran = Answers::with_capacity(all);
-            for answer in &answers {
-                ran.push(|into| answer.encode(into));
-            }
-            let mut ran = ran.finish();
+            let mut encoded = Answers::default();
+            let encode = |answer: &A::Answer| encoded.add(|into| answer.encode(into));
+            let places: Vec<Result<Place, CodecError>> = answers.iter().map(encode).collect();
+            let mut encoded = encoded.seal();
+            let mut ran = Vec::with_capacity(all);
+            ran.extend(places.into_iter().map(|place| place.map(|place| encoded.take(place))));
             for (number, error) in rejected {
                 ran.insert(number, Err(error));
             }
@@ -192,26 +193,14 @@ impl Engine {
         }
     }
 
-    /// Whether it takes a whole batch at once, so that nobody can tell at which entry it fell.
-    pub fn runs_batches(&self) -> bool {
-        matches!(self, Engine::Hired(_))
-    }
-
-    /// Runs commands, in order. `begin` is told which entries are about to be run.
+    /// Has the user's actor run commands, in order. `begin` is told which entries are about to be run. A machine of
+    /// the machine actor is run by that one.
     pub fn run(&mut self, jobs: Vec<(Position, Bytes)>, begin: impl Fn(Index, Index)) -> Soon<Vec<Ran>> {
         let (Some(first), Some(last)) = (jobs.first(), jobs.last()) else {
             return Soon::Now(Some(Vec::new()));
         };
         match self {
-            Engine::Inline(machine) => {
-                let mut answers = Answers::with_capacity(jobs.len());
-                for (at, command) in jobs {
-                    begin(at.index, at.index);
-                    answers.push(|into| machine.apply(at, command, into));
-                }
-                Soon::Now(Some(answers.finish()))
-            }
-            Engine::Away => Soon::Now(None),
+            Engine::Inline(_) | Engine::Away => Soon::Now(None),
             Engine::Hired(hired) => {
                 begin(first.0.index, last.0.index);
                 Soon::Later(hired.run(jobs))

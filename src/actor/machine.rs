@@ -4,38 +4,22 @@
 //! happens around it: what it has applied already it skips, and what comes after a gap it leaves,
 //! for then it has asked its peer for everything it lacks.
 //!
-//! A batch goes through in three steps: *plan* (what is each entry, has its session seen it), *run*
-//! (the user's machine, in this actor or in one of its own), *complete* (remember answers, tell
-//! those who wait).
+//! Applying is a room of its own: [`apply`](super::apply).
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    panic::resume_unwind,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, panic::resume_unwind, sync::Arc, time::Duration};
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
-use bytes::Bytes;
-use tokio::task::yield_now;
 
 use super::{
-    answers::apart,
-    custom::{Engine, Ran, Soon},
+    answers::Answers,
+    custom::{Engine, Soon},
     parts::Parts,
     peer::Peer,
     role_addr::Deliver,
     supervision::{ChildDown, End},
-    waiters::Waiters,
+    waiters::{Orphans, Waiters},
 };
-use crate::{
-    machine::{
-        envelope::Envelope,
-        session::{Admission, SessionId, Sessions, StoredAnswer},
-    },
-    raft::*,
-    storage::SnapshotStore,
-};
+use crate::{machine::Sessions, raft::*, storage::SnapshotStore};
 
 /// Makes the machine of a peer: at start, and again whenever it fell.
 pub trait MachineFactory: Send + Sync + 'static {
@@ -73,12 +57,14 @@ pub struct MachineActor {
     /// The last entry applied. Only ever rises, but for a rebuild.
     pub(super) applied: Position,
     pub(super) membership: Arc<Membership>,
-    /// Clients whose leader stepped down; by index, with the term in which they proposed.
-    pub(super) orphans: BTreeMap<Index, (Term, Port)>,
+    /// Of the entries that are being applied.
+    pub(super) answers: Answers,
+    /// Clients whose leader stepped down.
+    pub(super) orphans: Orphans,
     /// Queries that wait for an index.
     reads: VecDeque<(Index, Vec<Query>)>,
     /// Entries up to here are run one by one: one of them made the machine fall.
-    careful_upto: Index,
+    pub(super) careful_upto: Index,
     /// The entry that can't be applied.
     pub(super) poisoned: Option<Index>,
     /// Applied since the last snapshot.
@@ -89,25 +75,6 @@ pub struct MachineActor {
     pub(super) savers: Vec<Port>,
     /// The user's machine has fallen, and this actor is about to.
     pub(super) fallen: bool,
-}
-
-/// What is to be applied, in order.
-type Due = smallvec::IntoIter<[Batch; 2]>;
-
-/// A run of planned entries.
-#[derive(Default)]
-struct Chunk {
-    last: Position,
-    steps: Vec<(Term, Step)>,
-    weight: usize,
-}
-
-/// What becomes of one entry.
-enum Step {
-    /// Nothing has to be run.
-    Settled(Outcome),
-    /// The user's machine runs it; its answer is remembered for this session, if any.
-    Run(Option<(SessionId, u64)>),
 }
 
 impl MachineActor {
@@ -129,7 +96,8 @@ impl MachineActor {
             peer,
             applied: Position::ZERO,
             membership: Arc::default(),
-            orphans: BTreeMap::new(),
+            answers: Answers::default(),
+            orphans: Orphans::default(),
             reads: VecDeque::new(),
             careful_upto: careful_upto.unwrap_or_default(),
             poisoned,
@@ -162,204 +130,25 @@ impl MachineActor {
         }
     }
 
-    // Apply: plan, run, complete.
-
-    /// Applies as much of these entries as can be. Chunk by chunk, in a loop and not one within the
-    /// other: a log that is read back after many changes of leaders has very many of them.
-    fn apply(&mut self, mut batches: Due, mut waiters: Waiters, ctx: &mut Context<Self>) {
-        while let Some((chunk, jobs)) = self.next_chunk(&mut batches) {
-            let gauges = self.parts.gauges.clone();
-            match self.engine.run(jobs, |first, last| gauges.set_applying(Some((first, last)))) {
-                Soon::Now(Some(ran)) => {
-                    self.complete(chunk, ran, &mut waiters, ctx);
-                    if batches.as_slice().last().is_some_and(|batch| batch.last().index > self.applied.index)
-                    {
-                        // A log that is read back must not keep the thread from the heartbeats.
-                        return ctx.wait(yield_now().into_actor(self).map(move |(), actor, ctx| {
-                            actor.apply(batches, waiters, ctx);
-                        }));
-                    }
-                }
-                Soon::Now(None) => return self.fallen = true,
-                Soon::Later(ran) => {
-                    return ctx.wait(ran.into_actor(self).map(move |ran, actor, ctx| match ran {
-                        Some(ran) => {
-                            actor.complete(chunk, ran, &mut waiters, ctx);
-                            // What had to wait for its turn: before anything that came later.
-                            actor.apply(batches, waiters, ctx);
-                        }
-                        None => actor.fallen = true,
-                    }));
-                }
-            }
-        }
-        // Nothing to do any more, yet, or ever: who waits is told when the entry comes.
-        while waiters.take(self.applied.index).is_some() {}
-        self.adopt(waiters.rest(), ctx);
-    }
-
-    /// Lets go of what is applied, and plans what comes next.
-    fn next_chunk(&mut self, batches: &mut Due) -> Option<(Chunk, Vec<(Position, Bytes)>)> {
-        let next = self.applied.index.next();
-        while batches.as_slice().first().is_some_and(|batch| batch.last().index < next) {
-            batches.next();
-        }
-        let front = batches.as_mut_slice().first_mut()?;
-        let stop = self.poisoned.unwrap_or(Index(u64::MAX));
-        if front.first() > next || next >= stop {
-            // Behind a gap nothing is even planned: a plan is a promise to the sessions.
-            return None;
-        }
-        if let Some(rest) = front.within(next, front.last().index) {
-            *front = rest;
-        }
-        self.plan(batches.as_slice(), stop)
-    }
-
-    /// Says of each entry what it is. Stops after so many as one message brings, before an entry that has to be run on its own, and before
-    /// a repeat of what is only about to be run.
-    fn plan(&mut self, batches: &[Batch], stop: Index) -> Option<(Chunk, Vec<(Position, Bytes)>)> {
-        let entries_max = self.parts.identity.config.batch_entries_max;
-        let room = batches.first().map_or(0, |batch| batch.commands().len()).min(entries_max);
-        let mut jobs = Vec::with_capacity(room);
-        let mut chunk = Chunk { steps: Vec::with_capacity(room), ..Chunk::default() };
-        for (at, command) in batches.iter().flat_map(Batch::entries) {
-            let job = jobs.last().map_or(Index(u64::MAX), |(job, _): &(Position, Bytes)| job.index);
-            let alone = job <= self.careful_upto && self.engine.runs_batches();
-            if at.index >= stop || alone || chunk.steps.len() >= entries_max {
-                break;
-            }
-            let Some(step) = self.step(at, command, &mut jobs) else { break };
-            chunk.steps.push((at.term, step));
-            chunk.last = at;
-            chunk.weight += command.weight();
-        }
-        (!chunk.steps.is_empty()).then_some((chunk, jobs))
-    }
-
-    fn step(&mut self, at: Position, command: &Command, jobs: &mut Vec<(Position, Bytes)>) -> Option<Step> {
-        let bytes = match command {
-            Command::Noop => return Some(Step::Settled(Outcome::Applied(Bytes::new()))),
-            Command::Membership(membership) => {
-                self.membership = membership.clone();
-                return Some(Step::Settled(Outcome::Applied(Bytes::new())));
-            }
-            Command::Data(bytes) => bytes,
-        };
-        let settled = match Envelope::parse(bytes.clone()) {
-            Err(_) => Outcome::Rejected,
-            Ok(Envelope::Plain { command }) => {
-                jobs.push((at, command));
-                return Some(Step::Run(None));
-            }
-            Ok(Envelope::Open { session }) => {
-                let last = self.sessions.open(session, at.index);
-                Outcome::Applied(Bytes::copy_from_slice(&last.to_le_bytes()))
-            }
-            Ok(Envelope::Close { session }) => {
-                // Closing what is not open is no error: the answer may have got lost.
-                self.sessions.close(session);
-                Outcome::Applied(Bytes::new())
-            }
-            Ok(Envelope::InSession { session, sequence, lowest_unanswered, command }) => {
-                match self.sessions.admit(session, sequence, lowest_unanswered, at.index) {
-                    Admission::Apply(turn) => {
-                        turn.defer();
-                        jobs.push((at, command));
-                        return Some(Step::Run(Some((session, sequence))));
-                    }
-                    // Its answer will be known when this chunk is complete.
-                    Admission::UnderWay => return None,
-                    Admission::Repeat(StoredAnswer::Applied(answer)) => Outcome::Applied(answer),
-                    Admission::Repeat(StoredAnswer::Rejected) => Outcome::Rejected,
-                    // The client has said that it has the answer, so nobody waits for this one.
-                    Admission::Forgotten => Outcome::Unknown,
-                    Admission::Gap { expected } => Outcome::Gap { expected },
-                    Admission::Expired => Outcome::SessionExpired,
-                }
-            }
-        };
-        Some(Step::Settled(settled))
-    }
-
-    /// Remembers the answers, and tells those who wait for them.
-    fn complete(&mut self, chunk: Chunk, ran: Vec<Ran>, waiters: &mut Waiters, ctx: &mut Context<Self>) {
-        self.parts.gauges.set_applying(None);
-        let first = self.applied.index.next();
-        let mut ran = ran.into_iter();
-        let entries = chunk.steps.len() as u64;
-        for (index, (term, step)) in (first.0..).map(Index).zip(chunk.steps) {
-            let outcome = match step {
-                Step::Settled(outcome) => outcome,
-                Step::Run(session) => {
-                    let (outcome, stored) = match ran.next() {
-                        Some(Ok(answer)) => {
-                            let stored = session.map(|_| StoredAnswer::Applied(apart(&answer)));
-                            (Outcome::Applied(answer), stored)
-                        }
-                        _ => (Outcome::Rejected, Some(StoredAnswer::Rejected)),
-                    };
-                    if let (Some((session, sequence)), Some(stored)) = (session, stored) {
-                        self.sessions.record(session, sequence, stored);
-                    }
-                    outcome
-                }
-            };
-            self.answer(index, term, outcome, waiters);
-        }
-        let began_a_term = chunk.last.term > self.applied.term;
-        self.applied = chunk.last;
-        if began_a_term {
-            self.answer_lost();
-        }
-        self.entries_since += entries;
-        self.bytes_since += chunk.weight;
-        self.parts.gauges.set_applied(self.applied.index);
-        let last = self.applied.index;
-        self.parts.witness.note(|| Event::Applied { first, last, why: Why::WasCommitted });
-        self.after_apply(ctx);
-    }
-
-    fn answer(&mut self, index: Index, term: Term, outcome: Outcome, waiters: &mut Waiters) {
-        if !self.orphans.is_empty()
-            && let Some((proposed, port)) = self.orphans.remove(&index)
-        {
-            // Another leader's entry took the place of what was proposed: it certainly never happened.
-            port.answer(if proposed == term { outcome.clone() } else { Outcome::Lost });
-        }
-        if let Some(port) = waiters.take(index) {
-            port.answer(outcome);
-        }
-    }
+    // Clients.
 
     /// Keeps clients until their entries come by. Those whose entries have been passed already can
     /// only be told that nobody knows.
-    fn adopt(&mut self, clients: impl IntoIterator<Item = (Index, Term, Port)>, ctx: &mut Context<Self>) {
+    pub(super) fn adopt(
+        &mut self,
+        clients: impl IntoIterator<Item = (Index, Term, Port)>,
+        ctx: &mut Context<Self>,
+    ) {
         let had_none = self.orphans.is_empty();
         for (index, term, port) in clients {
             if index > self.applied.index {
-                self.orphans.insert(index, (term, port));
+                self.orphans.adopt(index, term, port);
             }
         }
-        self.answer_lost();
+        self.orphans.answer_lost(self.applied.term);
         if had_none && !self.orphans.is_empty() {
             let patience = Duration::from_millis(self.parts.identity.config.deadline_ms);
             ctx.notify_later(DropOrphans, patience);
-        }
-    }
-
-    /// An entry of a later term is committed in front of theirs: terms only rise along a log, so no log
-    /// that holds that entry can hold what was proposed in an earlier term behind it (§5.3, §5.4).
-    pub(super) fn answer_lost(&mut self) {
-        if self.orphans.is_empty() {
-            return;
-        }
-        for (index, (proposed, port)) in std::mem::take(&mut self.orphans) {
-            if proposed < self.applied.term {
-                port.answer(Outcome::Lost);
-            } else {
-                self.orphans.insert(index, (proposed, port));
-            }
         }
     }
 

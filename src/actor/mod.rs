@@ -38,6 +38,7 @@
 //! replicators keep a window; a role takes in so much a turn and then lets others have the thread.
 
 mod answers;
+mod apply;
 mod aside;
 mod clock;
 pub mod custom;

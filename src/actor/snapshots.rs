@@ -135,8 +135,8 @@ impl MachineActor {
         self.parts.gauges.set_applied(applied);
         self.parts.witness.note(|| Event::Restored { applied, why: Why::Recovery });
         // What became of entries that a snapshot has swallowed nobody can say any more.
-        self.orphans = self.orphans.split_off(&applied.next());
-        self.answer_lost();
+        self.orphans.pass_over(applied);
+        self.orphans.answer_lost(self.applied.term);
         if self.poisoned.is_some_and(|index| index <= applied) {
             self.poisoned = None;
             self.peer.do_send(Healed);

@@ -33,15 +33,18 @@
 //! # Ok::<(), raft_actors::machine::CodecError>(())
 //! ```
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 
 use super::{codec::CodecError, session::SessionId};
-use crate::binary::{VARINT_BYTES_MAX, put_varint, take_array, take_byte, take_varint};
+use crate::binary::{VARINT_BYTES_MAX, put_varint, varint_at};
 
 /// The most bytes that an envelope adds to a command.
-pub const OVERHEAD_BYTES_MAX: usize = 1 + 16 + 2 * VARINT_BYTES_MAX;
+pub const OVERHEAD_BYTES_MAX: usize = 1 + SESSION_BYTES + 2 * VARINT_BYTES_MAX;
+
+/// How long the id of a session is.
+const SESSION_BYTES: usize = 16;
 
 const PLAIN: u8 = 0;
 const OPEN: u8 = 1;
@@ -84,43 +87,73 @@ impl Envelope {
     ///
     /// # Errors
     /// It is no envelope. Never panics.
-    pub fn parse(mut data: Bytes) -> Result<Envelope, CodecError> {
-        let tag = take_byte(&mut data).ok_or_else(|| CodecError::new::<Envelope>("empty"))?;
-        match tag {
-            PLAIN => Ok(Envelope::Plain { command: data }),
-            OPEN => take_last_session(data).map(|session| Envelope::Open { session }),
-            CLOSE => take_last_session(data).map(|session| Envelope::Close { session }),
-            IN_SESSION => parse_in_session(data),
-            unknown => Err(CodecError::new::<Envelope>(format!("tag {unknown} is unknown"))),
+    pub fn parse(data: Bytes) -> Result<Envelope, CodecError> {
+        let (header, length) = Header::parse(&data).map_err(CodecError::new::<Envelope>)?;
+        let command = || data.slice(length.min(data.len())..);
+        Ok(match header {
+            Header::Plain => Envelope::Plain { command: command() },
+            Header::Open { session } => Envelope::Open { session },
+            Header::Close { session } => Envelope::Close { session },
+            Header::InSession { session, sequence, lowest_unanswered } => {
+                Envelope::InSession { session, sequence, lowest_unanswered, command: command() }
+            }
+        })
+    }
+}
+
+/// An [`Envelope`] without its command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub(crate) enum Header {
+    Plain,
+    Open { session: SessionId },
+    Close { session: SessionId },
+    InSession { session: SessionId, sequence: u64, lowest_unanswered: u64 },
+}
+
+impl Header {
+    /// Reads the header of an entry's data, and how long it is: the command is right behind it.
+    ///
+    /// # Errors
+    /// Why it is no envelope. Never panics.
+    #[inline]
+    pub fn parse(data: &[u8]) -> Result<(Header, usize), Cow<'static, str>> {
+        match data.split_first() {
+            Some((&PLAIN, _)) => Ok((Header::Plain, 1)),
+            Some((&OPEN, rest)) => last_session(rest).map(|session| (Header::Open { session }, data.len())),
+            Some((&CLOSE, rest)) => last_session(rest).map(|session| (Header::Close { session }, data.len())),
+            Some((&IN_SESSION, rest)) => in_session(rest).map(|(header, length)| (header, 1 + length)),
+            Some((unknown, _)) => Err(format!("tag {unknown} is unknown").into()),
+            None => Err("empty".into()),
         }
     }
 }
 
-fn parse_in_session(mut data: Bytes) -> Result<Envelope, CodecError> {
-    let session = take_session(&mut data)?;
-    let sequence = take_varint(&mut data).ok_or_else(|| CodecError::new::<Envelope>("no sequence"))?;
-    let lowest_unanswered =
-        take_varint(&mut data).ok_or_else(|| CodecError::new::<Envelope>("no lowest unanswered sequence"))?;
+fn in_session(data: &[u8]) -> Result<(Header, usize), Cow<'static, str>> {
+    let (session, rest) = session(data)?;
+    let (sequence, sequence_bytes) = varint_at(rest).ok_or("no sequence")?;
+    let rest = rest.get(sequence_bytes..).unwrap_or_default();
+    let (lowest_unanswered, lowest_bytes) = varint_at(rest).ok_or("no lowest unanswered sequence")?;
     if sequence == 0 {
-        return Err(CodecError::new::<Envelope>("sequences count from 1"));
+        return Err("sequences count from 1".into());
     }
     if lowest_unanswered > sequence {
-        return Err(CodecError::new::<Envelope>("the lowest unanswered sequence is above its own"));
+        return Err("the lowest unanswered sequence is above its own".into());
     }
-    Ok(Envelope::InSession { session, sequence, lowest_unanswered, command: data })
+    let length = SESSION_BYTES + sequence_bytes + lowest_bytes;
+    Ok((Header::InSession { session, sequence, lowest_unanswered }, length))
 }
 
-fn take_session(data: &mut Bytes) -> Result<SessionId, CodecError> {
-    let id = take_array(data).ok_or_else(|| CodecError::new::<Envelope>("no session"))?;
-    Ok(SessionId(u128::from_le_bytes(id)))
+fn session(data: &[u8]) -> Result<(SessionId, &[u8]), Cow<'static, str>> {
+    let (id, rest) = data.split_first_chunk::<SESSION_BYTES>().ok_or("no session")?;
+    Ok((SessionId(u128::from_le_bytes(*id)), rest))
 }
 
-fn take_last_session(mut data: Bytes) -> Result<SessionId, CodecError> {
-    let session = take_session(&mut data)?;
-    if data.is_empty() {
-        return Ok(session);
+fn last_session(data: &[u8]) -> Result<SessionId, Cow<'static, str>> {
+    match session(data)? {
+        (session, []) => Ok(session),
+        (_, rest) => Err(format!("{} bytes too many", rest.len()).into()),
     }
-    Err(CodecError::new::<Envelope>(format!("{} bytes too many", data.len())))
 }
 
 /// Writes the header of a command outside of any session. The command goes right behind it.

@@ -22,7 +22,7 @@
 //! and a table that is read from one goes on with the snapshot's: a peer that joins, or restarts
 //! under another configuration, still agrees with the ones it got its state from.
 //!
-//! The price: one hash lookup for a command. Sessions stand in a queue at the place of *some* past
+//! The price: one hash lookup for a command, and no allocation for a short answer. Sessions stand in a queue at the place of *some* past
 //! use, and only an eviction moves those that were used since to their true place, so that use
 //! itself moves nothing; evictions cost O(log n), amortised.
 
@@ -33,6 +33,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 
 use crate::binary::{invalid, read_array, read_byte, read_bytes, read_u64};
 use crate::raft::Index;
@@ -74,6 +75,68 @@ impl fmt::Debug for StoredAnswer {
     }
 }
 
+/// An answer as it is kept: a short one, and most are, right in its place. Equal answers are kept alike.
+#[derive(Clone)]
+enum Kept {
+    Short { length: u8, bytes: [u8; SHORT_BYTES] },
+    Long(Bytes),
+    Rejected,
+}
+
+/// As many as need no more room than what counts a long answer's references.
+const SHORT_BYTES: usize = 22;
+
+impl Kept {
+    fn short(answer: &[u8]) -> Option<Kept> {
+        let mut bytes = [0; SHORT_BYTES];
+        bytes.get_mut(..answer.len())?.copy_from_slice(answer);
+        Some(Kept::Short { length: answer.len() as u8, bytes })
+    }
+
+    fn applied(answer: &[u8]) -> Kept {
+        Kept::short(answer).unwrap_or_else(|| Kept::Long(Bytes::copy_from_slice(answer)))
+    }
+
+    /// The answer's bytes; none if the command was rejected.
+    fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Kept::Short { length, bytes } => bytes.get(..usize::from(*length)),
+            Kept::Long(answer) => Some(answer),
+            Kept::Rejected => None,
+        }
+    }
+}
+
+impl From<StoredAnswer> for Kept {
+    fn from(answer: StoredAnswer) -> Kept {
+        match answer {
+            StoredAnswer::Applied(answer) => Kept::short(&answer).unwrap_or(Kept::Long(answer)),
+            StoredAnswer::Rejected => Kept::Rejected,
+        }
+    }
+}
+
+impl From<&Kept> for StoredAnswer {
+    fn from(kept: &Kept) -> StoredAnswer {
+        match kept {
+            Kept::Long(answer) => StoredAnswer::Applied(answer.clone()),
+            _ => kept.bytes().map_or(StoredAnswer::Rejected, |answer| {
+                StoredAnswer::Applied(Bytes::copy_from_slice(answer))
+            }),
+        }
+    }
+}
+
+/// Like [`StoredAnswer`]: only their length is shown.
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.bytes() {
+            Some(answer) => write!(f, "Applied({} bytes)", answer.len()),
+            None => f.write_str("Rejected"),
+        }
+    }
+}
+
 /// What to do with a command in a session.
 #[derive(Debug)]
 #[must_use]
@@ -107,8 +170,17 @@ pub struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Ends the turn: the command was applied, and this is its answer.
+    /// Ends the turn: this is what became of the command.
     pub fn record(self, answer: StoredAnswer) {
+        self.end(answer.into());
+    }
+
+    /// Ends the turn: the command was applied, and a copy of this answer is kept.
+    pub fn record_applied(self, answer: &[u8]) {
+        self.end(Kept::applied(answer));
+    }
+
+    fn end(self, answer: Kept) {
         self.session.admitted = self.session.admitted.saturating_add(1);
         self.session.record(answer, self.window);
     }
@@ -132,33 +204,58 @@ struct Session {
     admitted: u64,
     /// The last sequence whose answer is known; below `admitted` only while turns are deferred.
     recorded: u64,
-    /// The answers to the sequences up to and including `recorded`; never more than the window.
-    answers: VecDeque<StoredAnswer>,
+    /// The answer to `recorded`, unless the client has it. A client that has one command under way at a time never
+    /// needs more.
+    latest: Option<Kept>,
+    /// The answers to the sequences before that; with it never more than the window.
+    older: Option<Box<VecDeque<Kept>>>,
 }
 
 impl Session {
+    fn new(at: Index) -> Session {
+        Session { queued_at: at, last_use: at, admitted: 0, recorded: 0, latest: None, older: None }
+    }
+
+    /// How many answers it keeps.
+    fn kept(&self) -> usize {
+        self.older.as_ref().map_or(0, |older| older.len()) + usize::from(self.latest.is_some())
+    }
+
+    /// The answers it keeps, in order.
+    fn answers(&self) -> impl Iterator<Item = &Kept> {
+        self.older.iter().flat_map(|older| older.iter()).chain(&self.latest)
+    }
+
     /// Forgets the answers below `lowest_unanswered`.
     fn acknowledge(&mut self, lowest_unanswered: u64) {
         let unanswered = self.recorded.saturating_add(1).saturating_sub(lowest_unanswered);
-        let keep = usize::try_from(unanswered).unwrap_or(usize::MAX);
-        self.forget_all_but(keep);
+        self.forget_all_but(usize::try_from(unanswered).unwrap_or(usize::MAX));
     }
 
     fn forget_all_but(&mut self, keep: usize) {
-        let forget = self.answers.len().saturating_sub(keep);
-        self.answers.drain(..forget);
+        if let Some(older) = &mut self.older {
+            let forget = (older.len() + usize::from(self.latest.is_some())).saturating_sub(keep);
+            older.drain(..forget.min(older.len()));
+        }
+        if keep == 0 {
+            self.latest = None;
+        }
     }
 
-    fn record(&mut self, answer: StoredAnswer, window: usize) {
+    fn record(&mut self, answer: Kept, window: usize) {
         self.recorded = self.recorded.saturating_add(1);
-        self.answers.push_back(answer);
-        self.forget_all_but(window);
+        if let Some(before) = self.latest.replace(answer) {
+            self.older.get_or_insert_default().push_back(before);
+            self.forget_all_but(window);
+        }
     }
 
     /// The answer to `sequence`, which is at most `recorded`.
-    fn answer(&self, sequence: u64) -> Option<&StoredAnswer> {
+    fn answer(&self, sequence: u64) -> Option<&Kept> {
         let back = usize::try_from(self.recorded.checked_sub(sequence)?).ok()?;
-        self.answers.get(self.answers.len().checked_sub(back)?.checked_sub(1)?)
+        let Some(back) = back.checked_sub(1) else { return self.latest.as_ref() };
+        let older = self.older.as_ref()?;
+        older.get(older.len().checked_sub(back)?.checked_sub(1)?)
     }
 }
 
@@ -185,7 +282,7 @@ pub struct Sessions {
     sessions_max: usize,
     window: usize,
     /// Looked up, never iterated: its order is one process's own.
-    sessions: HashMap<SessionId, Session>,
+    sessions: HashMap<SessionId, Session, RandomState>,
     /// Every session once, at its `queued_at`.
     queue: BTreeSet<(Index, SessionId)>,
 }
@@ -197,7 +294,7 @@ impl Sessions {
         Sessions {
             sessions_max: sessions_max.max(1),
             window: window.max(1),
-            sessions: HashMap::new(),
+            sessions: HashMap::default(),
             queue: BTreeSet::new(),
         }
     }
@@ -232,9 +329,7 @@ impl Sessions {
         if self.sessions.len() >= self.sessions_max {
             self.evict();
         }
-        let answers = VecDeque::new();
-        let session = Session { queued_at: at, last_use: at, admitted: 0, recorded: 0, answers };
-        self.sessions.insert(id, session);
+        self.sessions.insert(id, Session::new(at));
         self.queue.insert((at, id));
         0
     }
@@ -293,7 +388,7 @@ impl Sessions {
         if sequence > session.recorded {
             return Admission::UnderWay;
         }
-        session.answer(sequence).cloned().map_or(Admission::Forgotten, Admission::Repeat)
+        session.answer(sequence).map_or(Admission::Forgotten, |kept| Admission::Repeat(kept.into()))
     }
 
     /// Records the answer to a command whose turn was [deferred](Turn::defer), in the order of
@@ -304,7 +399,7 @@ impl Sessions {
             Some(session)
                 if sequence <= session.admitted && session.recorded.checked_add(1) == Some(sequence) =>
             {
-                session.record(answer, self.window);
+                session.record(answer.into(), self.window);
                 true
             }
             _ => false,
@@ -344,10 +439,10 @@ impl Sessions {
                 return Err(io::Error::other("sessions: a snapshot while an answer is still to come"));
             }
             into.write_all(&id.0.to_le_bytes())?;
-            for number in [last_use.0, session.recorded, session.answers.len() as u64] {
+            for number in [last_use.0, session.recorded, session.kept() as u64] {
                 into.write_all(&number.to_le_bytes())?;
             }
-            for answer in &session.answers {
+            for answer in session.answers() {
                 write_answer(answer, &mut into)?;
             }
         }
@@ -385,10 +480,10 @@ impl Sessions {
     }
 }
 
-fn write_answer(answer: &StoredAnswer, into: &mut dyn Write) -> io::Result<()> {
-    match answer {
-        StoredAnswer::Rejected => into.write_all(&[REJECTED]),
-        StoredAnswer::Applied(answer) => {
+fn write_answer(answer: &Kept, into: &mut dyn Write) -> io::Result<()> {
+    match answer.bytes() {
+        None => into.write_all(&[REJECTED]),
+        Some(answer) => {
             into.write_all(&[APPLIED])?;
             into.write_all(&(answer.len() as u64).to_le_bytes())?;
             into.write_all(answer)
@@ -401,15 +496,17 @@ fn read_session(window: u64, from: &mut dyn Read) -> io::Result<Session> {
     if count > window || count > recorded {
         return Err(invalid("sessions: more answers than there can be"));
     }
-    let mut answers = VecDeque::new();
+    let mut session = Session::new(last_use);
     for _ in 0..count {
-        answers.push_back(match read_byte(from)? {
-            REJECTED => StoredAnswer::Rejected,
-            APPLIED => StoredAnswer::Applied(read_bytes(from)?),
+        let answer = match read_byte(from)? {
+            REJECTED => Kept::Rejected,
+            APPLIED => StoredAnswer::Applied(read_bytes(from)?).into(),
             _ => return Err(invalid("sessions: an answer of no known kind")),
-        });
+        };
+        session.record(answer, usize::MAX);
     }
-    Ok(Session { queued_at: last_use, last_use, admitted: recorded, recorded, answers })
+    (session.admitted, session.recorded) = (recorded, recorded);
+    Ok(session)
 }
 
 #[cfg(test)]

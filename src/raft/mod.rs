@@ -87,7 +87,7 @@ pub use log::{Log, Record};
 pub use mail::{Claim, Mail, Settled, settle};
 pub use membership::Membership;
 pub use message::*;
-pub use port::{Outcome, Port, Reply};
+pub use port::{Listener, Outcome, Port, Reply};
 pub use pre_candidate::{Canvass, PreCandidate};
 pub use role::{
     AnyRole, Letter, Letters, Next, Nothing, Outbox, Receive, Role, Succession, Waiting, Work, depose,

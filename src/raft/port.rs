@@ -46,6 +46,12 @@ pub enum Outcome {
     },
 }
 
+/// Somebody who hears outcomes where they arrive: on a peer's thread, in the middle of its work.
+pub trait Listener: Send + Sync {
+    /// Hears an outcome. Must not wait.
+    fn hear(&self, tag: u64, outcome: Outcome);
+}
+
 /// One proposal's way home. Dropped unanswered it says [`Outcome::Unknown`].
 pub struct Port(Way);
 
@@ -54,6 +60,8 @@ enum Way {
     Alone(oneshot::Sender<Outcome>),
     /// To somebody who waits for many and tells them apart by a tag.
     Tagged(u64, mpsc::UnboundedSender<(u64, Outcome)>),
+    /// To somebody who does, too, and deals with each where it arrives.
+    Told(u64, Arc<dyn Listener>),
     Answered,
 }
 
@@ -70,11 +78,17 @@ impl Port {
         Port(Way::Tagged(tag, sender))
     }
 
+    /// A port whose outcome `listener` hears, together with `tag`.
+    pub fn told(tag: u64, listener: Arc<dyn Listener>) -> Port {
+        Port(Way::Told(tag, listener))
+    }
+
     /// Sends the outcome home. Nobody may be waiting any more.
     pub fn answer(mut self, outcome: Outcome) {
         match std::mem::replace(&mut self.0, Way::Answered) {
             Way::Alone(sender) => drop(sender.send(outcome)),
             Way::Tagged(tag, sender) => drop(sender.unbounded_send((tag, outcome))),
+            Way::Told(tag, listener) => listener.hear(tag, outcome),
             Way::Answered => {}
         }
     }
@@ -82,8 +96,10 @@ impl Port {
 
 impl Drop for Port {
     fn drop(&mut self) {
-        if let Way::Tagged(tag, sender) = &self.0 {
-            let _ = sender.unbounded_send((*tag, Outcome::Unknown));
+        match &self.0 {
+            Way::Tagged(tag, sender) => drop(sender.unbounded_send((*tag, Outcome::Unknown))),
+            Way::Told(tag, listener) => listener.hear(*tag, Outcome::Unknown),
+            Way::Alone(_) | Way::Answered => {}
         }
     }
 }

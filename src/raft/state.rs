@@ -250,13 +250,11 @@ impl State {
 
     /// A membership is in force from the moment it is appended (thesis §4.1).
     fn note_memberships(&mut self, batches: &[Batch]) {
-        for (position, command) in batches.iter().flat_map(Batch::entries) {
-            if let Command::Membership(membership) = command {
-                self.memberships.append(position.index, membership.clone());
-                let why = if position.term == Term(0) { Why::FirstMembership } else { Why::LeaderSent };
-                let (index, members) = (position.index, membership);
-                self.note(|| Event::MembershipChanged { index, members: members.to_string(), why });
-            }
+        for (position, membership) in batches.iter().flat_map(Batch::memberships) {
+            self.memberships.append(position.index, membership.clone());
+            let why = if position.term == Term(0) { Why::FirstMembership } else { Why::LeaderSent };
+            let (index, members) = (position.index, membership);
+            self.note(|| Event::MembershipChanged { index, members: members.to_string(), why });
         }
     }
 

@@ -130,7 +130,16 @@ pub struct Batch {
     /// The view: `commands[low..high]`, never empty.
     low: u32,
     high: u32,
-    commands: Arc<Vec<Command>>,
+    shared: Arc<Shared>,
+}
+
+/// What all views have in common; what everybody asks about every batch is counted once.
+#[derive(Debug)]
+struct Shared {
+    commands: Vec<Command>,
+    /// Of all of them.
+    weight: usize,
+    has_membership: bool,
 }
 
 impl Batch {
@@ -139,7 +148,15 @@ impl Batch {
     pub fn new(term: Term, first: Index, commands: Vec<Command>) -> Option<Batch> {
         let high = u32::try_from(commands.len()).ok().filter(|&high| high > 0)?;
         first.0.checked_add(u64::from(high))?;
-        Some(Batch { term, first, low: 0, high, commands: Arc::new(commands) })
+        let weight = commands.iter().map(Command::weight).sum();
+        let has_membership = commands.iter().any(|command| matches!(command, Command::Membership(_)));
+        Some(Batch {
+            term,
+            first,
+            low: 0,
+            high,
+            shared: Arc::new(Shared { commands, weight, has_membership }),
+        })
     }
 
     /// The term of every entry in it.
@@ -164,12 +181,25 @@ impl Batch {
 
     /// What its entries count for in limits, in bytes.
     pub fn weight(&self) -> usize {
-        self.commands().iter().map(Command::weight).sum()
+        let commands = self.commands();
+        if commands.len() == self.shared.commands.len() {
+            return self.shared.weight;
+        }
+        commands.iter().map(Command::weight).sum()
     }
 
     /// The commands, in the order of their indexes.
     pub fn commands(&self) -> &[Command] {
-        self.commands.get(self.low as usize..self.high as usize).unwrap_or_default()
+        self.shared.commands.get(self.low as usize..self.high as usize).unwrap_or_default()
+    }
+
+    /// The memberships among them, and where they stand.
+    pub fn memberships(&self) -> impl Iterator<Item = (Position, &Arc<Membership>)> {
+        let entries = self.shared.has_membership.then(|| self.entries());
+        entries.into_iter().flatten().filter_map(|(position, command)| match command {
+            Command::Membership(membership) => Some((position, membership)),
+            _ => None,
+        })
     }
 
     /// Positions and commands, in order.
@@ -190,7 +220,7 @@ impl Batch {
         // Both differences are below the batch's length, which is a u32.
         let low = self.low + from.since(self.first) as u32;
         let high = low + to.since(from) as u32 + 1;
-        Some(Batch { term: self.term, first: from, low, high, commands: self.commands.clone() })
+        Some(Batch { term: self.term, first: from, low, high, shared: self.shared.clone() })
     }
 }
 

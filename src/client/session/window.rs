@@ -1,0 +1,256 @@
+//! A session's window: the commands that are under way, and what the outcome of one means for the rest.
+
+use std::{collections::VecDeque, sync::Arc, task, time::Duration};
+
+use bytes::Bytes;
+use tokio::{sync::oneshot, time::Instant};
+
+use super::Shared;
+use crate::{
+    client::{PAUSE, Way},
+    error::ClientError,
+    machine::{envelope, session::SessionId},
+    raft::{Outcome, PeerId, Port},
+};
+
+/// Where the caller of one command waits.
+pub(super) type Answer = oneshot::Sender<Result<Bytes, ClientError>>;
+
+/// One command in the window.
+struct Item {
+    envelope: Bytes,
+    /// Gone once the caller has been told, be it that the deadline has passed.
+    answer: Option<Answer>,
+    deadline: Instant,
+    settled: bool,
+}
+
+/// The commands from the lowest that is not settled on.
+pub(super) struct Window {
+    way: Way,
+    session: SessionId,
+    /// The number of the first item.
+    lowest: u64,
+    items: VecDeque<Item>,
+    /// How often it has sent again. An answer counts in whichever round it was asked for; a refusal
+    /// of an earlier round is no news.
+    round: u64,
+    target: PeerId,
+    attempt: usize,
+    /// When commands are sent again, if they are about to be, and from which number on. Until then nothing is sent.
+    resend: Option<(Instant, u64)>,
+    /// When to try elsewhere, unless something is settled before.
+    stalled_at: Instant,
+    /// Something was settled since `stalled_at` was set.
+    is_moving: bool,
+    patience: Duration,
+    /// The commands before this one have been under way for so long that it matters how long.
+    slow_upto: u64,
+    /// Whether the session's handle is there.
+    pub is_open: bool,
+    /// Nothing is taken in, or settled, any more.
+    pub is_over: bool,
+    /// When the driver looks at this again by itself.
+    pub alarm: Option<Instant>,
+}
+
+/// The tag of a port: the sequence, and above it the round. No session lives for 2^48 commands; that
+/// rounds begin anew after 2^16 can at worst make an old refusal look new, which costs one resend.
+const SEQUENCE_BITS: u32 = 48;
+
+fn tag(round: u64, sequence: u64) -> u64 {
+    round << SEQUENCE_BITS | sequence
+}
+
+fn sequence_of(tag: u64) -> u64 {
+    tag & ((1 << SEQUENCE_BITS) - 1)
+}
+
+impl Window {
+    pub fn new(way: Way, session: SessionId, last: u64) -> Window {
+        let patience = way.limits.patience;
+        Window {
+            target: way.target(0),
+            way,
+            session,
+            lowest: last + 1,
+            items: VecDeque::new(),
+            round: 0,
+            attempt: 0,
+            resend: None,
+            stalled_at: Instant::now() + patience,
+            is_moving: false,
+            patience,
+            slow_upto: 0,
+            is_open: true,
+            is_over: false,
+            alarm: None,
+        }
+    }
+
+    /// The session's next command, all of the draft; sent at once unless there is a pause. Whether the driver has to be
+    /// told, as it would look too late.
+    pub fn take_in(&mut self, draft: &mut Vec<u8>, answer: Answer, shared: &Arc<Shared>) -> bool {
+        let now = Instant::now();
+        if self.items.is_empty() || self.is_moving {
+            self.is_moving = false;
+            self.stalled_at = now + self.patience;
+        }
+        let sequence = self.lowest + self.items.len() as u64;
+        let length = draft.len();
+        envelope::put_in_session(self.session, sequence, self.lowest, draft);
+        let (command, header) = draft.split_at(length);
+        let envelope = Bytes::from([header, command].concat());
+        let deadline = now + self.way.limits.deadline;
+        self.items.push_back(Item {
+            envelope: envelope.clone(),
+            answer: Some(answer),
+            deadline,
+            settled: false,
+        });
+        if self.resend.is_none() {
+            self.send_one(sequence, envelope, shared);
+        }
+        let look_at = deadline.min(self.stalled_at);
+        let is_sooner = self.alarm.is_none_or(|alarm| look_at < alarm);
+        if is_sooner {
+            self.alarm = Some(look_at);
+        }
+        is_sooner
+    }
+
+    fn send_one(&self, sequence: u64, envelope: Bytes, shared: &Arc<Shared>) {
+        let port = Port::told(tag(self.round, sequence), shared.clone());
+        self.way.endpoint.propose(self.target, envelope, port);
+    }
+
+    /// What became of one command; how many places that has freed. `Err`: of all of them, for good.
+    pub fn settle(&mut self, about: u64, outcome: Outcome) -> Result<usize, ClientError> {
+        let sequence = sequence_of(about);
+        let Some(number) = sequence.checked_sub(self.lowest).map(|number| number as usize) else {
+            return Ok(0);
+        };
+        match outcome {
+            Outcome::Applied(_) | Outcome::Rejected => {
+                if let Some(item) = self.items.get_mut(number) {
+                    if sequence < self.slow_upto {
+                        // On a slow link answers take long and are none the worse: what is sent again before they can
+                        // be there makes them take longer still.
+                        let begun = item.deadline - self.way.limits.deadline;
+                        self.patience = self.way.limits.patience.max(begun.elapsed() * 3);
+                    } else {
+                        self.patience = self.way.limits.patience;
+                    }
+                    item.settled = true;
+                    let result = self.way.settle(outcome);
+                    item.answer.take().into_iter().for_each(|answer| drop(answer.send(result.clone())));
+                }
+                return Ok(self.advance());
+            }
+            Outcome::SessionExpired | Outcome::Poisoned { .. } | Outcome::TooLarge { .. } => {
+                return self.way.settle(outcome).map(|_| 0);
+            }
+            _ if about != tag(self.round, sequence) => {}
+            // It waits for what it has answered before: this is a session of our id that began anew,
+            // after ours was forgotten.
+            Outcome::Gap { expected } if expected < self.lowest => return Err(ClientError::SessionExpired),
+            Outcome::NotLeader { leader: Some(leader) }
+                if leader != self.target && self.way.learn(Some(leader)) =>
+            {
+                self.resend(Duration::ZERO, Some(leader), self.lowest);
+            }
+            // The peer leads, and has more to do than it takes. What was sent before is under way.
+            Outcome::Busy => self.resend(PAUSE, Some(self.target), sequence),
+            // One got lost on the way.
+            Outcome::Gap { .. } => self.resend(PAUSE, Some(self.target), self.lowest),
+            Outcome::NotLeader { .. } | Outcome::Lost | Outcome::Unknown => {
+                self.resend(PAUSE, None, self.lowest);
+            }
+        }
+        Ok(0)
+    }
+
+    /// Moves on to the first command that is not settled.
+    fn advance(&mut self) -> usize {
+        self.is_moving = true;
+        let before = self.items.len();
+        while self.items.front().is_some_and(|item| item.settled) {
+            self.items.pop_front();
+            self.lowest += 1;
+        }
+        before - self.items.len()
+    }
+
+    /// Everything `from` a number on is to be sent again, after a pause, to this peer or to the next.
+    fn resend(&mut self, pause: Duration, to: Option<PeerId>, from: u64) {
+        if self.resend.is_some() {
+            return;
+        }
+        match to {
+            Some(to) => self.target = to,
+            None => {
+                self.way.forget(self.target);
+                self.attempt += 1;
+                self.target = self.way.target(self.attempt);
+            }
+        }
+        self.round += 1;
+        self.resend = Some((Instant::now() + pause, from));
+    }
+
+    /// When to look at it again; `None`: when there is something new.
+    pub fn look_at(&self) -> Option<Instant> {
+        self.items.front()?;
+        let deadlines = self.items.iter().filter(|item| item.answer.is_some()).map(|item| item.deadline);
+        let resend_at = self.resend.map_or(self.stalled_at, |(at, _)| at);
+        Some(deadlines.take(1).fold(resend_at, Instant::min))
+    }
+
+    /// Does what is due: tells those whose time is up, and sends again what has to be.
+    pub fn look(&mut self, shared: &Arc<Shared>) {
+        let now = Instant::now();
+        for item in self.items.iter_mut().take_while(|item| item.deadline <= now) {
+            item.answer.take().into_iter().for_each(|answer| drop(answer.send(Err(ClientError::Unknown))));
+        }
+        if std::mem::take(&mut self.is_moving) {
+            self.stalled_at = now + self.patience;
+        }
+        self.slow_upto = self.lowest + self.items.len() as u64;
+        if self.resend.is_none() && self.stalled_at <= now && !self.items.is_empty() {
+            // Without a limit: what is sent again too soon is appended again, and a cluster that is
+            // behind falls back further with each repeat.
+            self.patience = self.patience.saturating_mul(2);
+            self.stalled_at = now + self.patience;
+            self.resend(Duration::ZERO, None, self.lowest);
+        }
+        if let Some((_, from)) = self.resend.take_if(|(at, _)| *at <= now) {
+            let first = from.saturating_sub(self.lowest).min(self.items.len() as u64);
+            for (number, item) in self.items.iter().enumerate().skip(first as usize) {
+                self.send_one(self.lowest + number as u64, item.envelope.clone(), shared);
+            }
+        }
+    }
+
+    /// Whether anybody waits for an answer.
+    pub fn is_awaited(&self) -> bool {
+        self.items.iter().any(|item| item.answer.as_ref().is_some_and(|answer| !answer.is_closed()))
+    }
+
+    /// Ready when nobody waits for an answer.
+    pub fn poll_left(&mut self, cx: &mut task::Context<'_>) -> task::Poll<()> {
+        let mut answers = self.items.iter_mut().filter_map(|item| item.answer.as_mut());
+        if answers.all(|answer| answer.poll_closed(cx).is_ready()) {
+            task::Poll::Ready(())
+        } else {
+            task::Poll::Pending
+        }
+    }
+
+    /// The session is over: nothing that is not settled will be.
+    pub fn give_up(&mut self, error: &ClientError) {
+        self.is_over = true;
+        for mut item in self.items.drain(..) {
+            item.answer.take().into_iter().for_each(|answer| drop(answer.send(Err(error.clone()))));
+        }
+    }
+}
