@@ -13,21 +13,21 @@ begin x 4..6 session=a
 crash role on old
 await x
 ---
-229.000 n1@1 leader Crashed actor=role cause= during_sync=false: it was injected
-232.000 n1@1 follower Replayed last=6@1 vote=1 snapshot=0@0: the peer recovers
-232.000 n1@1 follower Recovered actor=role restarts=1: a fallen actor was rebuilt
-433.000 n3@1 pre-candidate Canvassed next=2: no leader was heard for an election timeout
-436.000 n1@1 follower PreVoted candidate=3 granted=true: the log is at least as up-to-date as ours
-436.000 n2@1 follower PreVoted candidate=3 granted=true: the log is at least as up-to-date as ours
-437.000 n3@2 candidate TermChanged from=1: a majority would vote for us
-437.000 n3@2 candidate Campaigned last=6@1: a majority would vote for us
-445.000 n1@2 follower TermChanged from=1: a newer term was seen
-445.000 n1@2 follower Voted candidate=3 granted=true: the log is at least as up-to-date as ours
-445.000 n2@2 follower TermChanged from=1: a newer term was seen
-445.000 n2@2 follower Voted candidate=3 granted=true: the log is at least as up-to-date as ours
-450.000 n3@2 leader Elected last=6@1: a majority voted for us
-451.000 n1@2 follower Following leader=3: the leader of this term was heard
-452.000 n2@2 follower Following leader=3: the leader of this term was heard
+229.000 n1@1 leader Crashed actor=role cause= during_sync=true: it was injected
+236.000 n1@1 follower Replayed last=9@1 vote=1 snapshot=0@0: the peer recovers
+236.000 n1@1 follower Recovered actor=role restarts=1: a fallen actor was rebuilt
+458.000 n2@1 pre-candidate Canvassed next=2: no leader was heard for an election timeout
+461.000 n1@1 follower PreVoted candidate=2 granted=true: the log is at least as up-to-date as ours
+461.000 n3@1 follower PreVoted candidate=2 granted=true: the log is at least as up-to-date as ours
+462.000 n2@2 candidate TermChanged from=1: a majority would vote for us
+462.000 n2@2 candidate Campaigned last=9@1: a majority would vote for us
+466.000 n1@2 follower TermChanged from=1: a newer term was seen
+466.000 n1@2 follower Voted candidate=2 granted=true: the log is at least as up-to-date as ours
+467.000 n3@2 follower TermChanged from=1: a newer term was seen
+467.000 n3@2 follower Voted candidate=2 granted=true: the log is at least as up-to-date as ours
+471.000 n2@2 leader Elected last=9@1: a majority voted for us
+473.000 n3@2 follower Following leader=2: the leader of this term was heard
+474.000 n1@2 follower Following leader=2: the leader of this term was heard
 -> 4..6: applied, at 4..6
 
 check

@@ -308,7 +308,15 @@ impl<I: Books> Stage<I> {
                 }
                 None => {
                     let client = client.clone();
-                    tokio::spawn(async move { client.propose(&number).await })
+                    let mut proposed = Box::pin(async move { client.propose(&number).await });
+                    // Sent where it is said, like that of a session: before anything that begins later.
+                    let told = futures_now(proposed.as_mut()).ok();
+                    tokio::spawn(async move {
+                        match told {
+                            Some(told) => told,
+                            None => proposed.await,
+                        }
+                    })
                 }
             };
             proposals.push((number, proposal));

@@ -39,7 +39,8 @@ impl Driver {
                 biased;
                 () = poll_fn(|cx| shared.window().poll_left(cx)), if !is_open => {}
                 Some((about, outcome)) = next(&mut self.trouble) => {
-                    if let Err(fatal) = shared.settle(&mut shared.window(), about, outcome) {
+                    let settled = shared.settle(&mut shared.window(), about, outcome);
+                    if let Err(fatal) = settled {
                         return shared.give_up(&fatal);
                     }
                 }

@@ -1,0 +1,69 @@
+//! How a session's answers are kept: by the million, in a table that every command is looked up in.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::StoredAnswer;
+
+/// An answer as it is kept: a short one, and most are, right in its place. Equal answers are kept alike.
+#[derive(Clone)]
+pub(super) enum Kept {
+    Short { length: u8, bytes: [u8; SHORT_BYTES] },
+    Long(Bytes),
+    Rejected,
+}
+
+/// As many as need no more room than what counts a long answer's references.
+const SHORT_BYTES: usize = 22;
+
+impl Kept {
+    fn short(answer: &[u8]) -> Option<Kept> {
+        let mut bytes = [0; SHORT_BYTES];
+        bytes.get_mut(..answer.len())?.copy_from_slice(answer);
+        Some(Kept::Short { length: answer.len() as u8, bytes })
+    }
+
+    pub fn applied(answer: &[u8]) -> Kept {
+        Kept::short(answer).unwrap_or_else(|| Kept::Long(Bytes::copy_from_slice(answer)))
+    }
+
+    /// The answer's bytes; none if the command was rejected.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Kept::Short { length, bytes } => bytes.get(..usize::from(*length)),
+            Kept::Long(answer) => Some(answer),
+            Kept::Rejected => None,
+        }
+    }
+}
+
+impl From<StoredAnswer> for Kept {
+    fn from(answer: StoredAnswer) -> Kept {
+        match answer {
+            StoredAnswer::Applied(answer) => Kept::short(&answer).unwrap_or(Kept::Long(answer)),
+            StoredAnswer::Rejected => Kept::Rejected,
+        }
+    }
+}
+
+impl From<&Kept> for StoredAnswer {
+    fn from(kept: &Kept) -> StoredAnswer {
+        match kept {
+            Kept::Long(answer) => StoredAnswer::Applied(answer.clone()),
+            _ => kept.bytes().map_or(StoredAnswer::Rejected, |answer| {
+                StoredAnswer::Applied(Bytes::copy_from_slice(answer))
+            }),
+        }
+    }
+}
+
+/// Like [`StoredAnswer`]: only their length is shown.
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.bytes() {
+            Some(answer) => write!(f, "Applied({} bytes)", answer.len()),
+            None => f.write_str("Rejected"),
+        }
+    }
+}
