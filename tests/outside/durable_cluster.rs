@@ -1,8 +1,7 @@
 //! A cluster on folders, from inside as `Builder::data`, and from outside as the cluster example: what
 //! was acknowledged is there again, whatever ended the process.
 //!
-//! `KILLS=200 cargo test --release --test durable_cluster killed` kills it more often.
-#![cfg(all(feature = "serde", unix))]
+//! `KILLS=200 cargo test --release --test outside killed` kills it more often.
 
 use std::{
     fs,
@@ -22,8 +21,6 @@ use raft_actors::{
     raft::{Event, Membership, PeerId, Why},
     storage::{FolderDisk, FolderOptions},
 };
-
-mod outside;
 
 /// A folder that is new, and gone in the end unless the test fails.
 struct Place(PathBuf);
@@ -77,7 +74,7 @@ impl Drop for Place {
 
 fn example() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| outside::example("cluster"))
+    PATH.get_or_init(|| crate::example("cluster"))
 }
 
 fn text(bytes: &[u8]) -> String {
