@@ -90,6 +90,9 @@ mod tests {
                     }
                 });
             }
+            let lengths = answers.iter().flatten().map(|length| usize::from(*length) % 600);
+            let short: usize = lengths.filter(|length| *length <= SHORT_BYTES).sum();
+            prop_assert_eq!(batch.shared.len(), short, "what does not share takes no room from those who do");
             let told: Vec<_> = batch.finish().into_iter().map(Result::ok).collect();
             let expected: Vec<_> = answers.iter().map(|answer| answer.map(|length| Bytes::from(encoded(length)))).collect();
             prop_assert_eq!(told, expected);

@@ -1,5 +1,10 @@
 //! Clusters in one process, on one thread or many: the same books agree as in simulations.
 
+use std::{
+    sync::{Arc, Mutex},
+    thread::{self, ThreadId},
+};
+
 use crate::common::{
     Books, Ledger, LedgerActor, Load, PATIENCE, Recording, agree, catches_up, follower, leader, propose_all,
 };
@@ -44,11 +49,20 @@ async fn everything_falls_on_a_thread_for_each_peer() {
 
 #[test]
 fn everything_falls_on_the_callers_own_thread() {
+    let threads = Arc::<Mutex<Vec<ThreadId>>>::default();
+    let seen = threads.clone();
+    let machine = move |_| {
+        seen.lock().unwrap().push(thread::current().id());
+        Ledger::default()
+    };
     actix::System::new().block_on(async {
         let recording = Recording::default();
-        let cluster = Cluster::of(|_| Ledger::default()).observe(recording.clone()).on_this_thread();
+        let cluster = Cluster::of(machine).observe(recording.clone()).on_this_thread();
         falls_and_heals(cluster.start().await.unwrap(), recording).await;
     });
+    let here = thread::current().id();
+    let threads = threads.lock().unwrap();
+    assert!(threads.len() > 3 && threads.iter().all(|&thread| thread == here), "{threads:?}, not {here:?}");
 }
 
 /// It says so before anything is done.
