@@ -123,6 +123,9 @@ mod tests {
                 });
                 places.push(place.ok());
             }
+            let lengths = answers.iter().flatten().map(|length| usize::from(*length) % 600);
+            let short: usize = lengths.filter(|length| *length <= SHORT_BYTES).sum();
+            prop_assert_eq!(batch.shared.len(), short, "what does not share takes no room from those who do");
             let mut sealed = batch.seal();
             let told: Vec<_> = places.into_iter().map(|place| place.map(|place| sealed.take(place))).collect();
             let expected: Vec<_> = answers.iter().map(|answer| answer.map(|length| Bytes::from(encoded(length)))).collect();

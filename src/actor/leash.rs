@@ -165,6 +165,8 @@ impl Drop for Collar {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn felt(collar: &mut Collar) -> Felt {
@@ -202,7 +204,7 @@ mod tests {
         assert!(!tripwire.is_live() && !tripwire.trip(Fall::Stop));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn whoever_pulls_wakes_the_child() {
         let (leash, mut collar) = leash();
         let child = tokio::spawn(std::future::poll_fn(move |cx| match collar.feel(cx) {
@@ -211,6 +213,7 @@ mod tests {
         }));
         tokio::task::yield_now().await;
         drop(leash);
-        assert_eq!(child.await.unwrap(), Felt::Dropped);
+        let felt = tokio::time::timeout(Duration::from_secs(1), child).await.expect("it is woken");
+        assert_eq!(felt.unwrap(), Felt::Dropped);
     }
 }

@@ -19,7 +19,7 @@
 //! | B | one proposal in flight | [`many_proposals_are_in_flight`] |
 //! | B | votes look at the commit index and not at the log | `raft::tests::followers::what_is_committed_has_no_say_in_a_vote` |
 //! | B | a rejected value may still commit | [`what_was_refused_never_happens`] |
-//! | B | it can't always be stopped | [`a_live_cluster_ends`] |
+//! | B | it can't always be stopped | `live::threads::a_live_cluster_ends` |
 //! | C | it needs nightly and the `capnp` tool | the build; CI |
 //! | C | its tests fail now and then | `determinism` |
 //! | C | a query at a leader is not checked | `scenarios::clients::a_leader_cut_off_answers_no_read` |
@@ -33,14 +33,13 @@
 //! | C | a retry after a lost reply applies twice | `scenarios::clients::a_repeat_gets_the_first_answer_wherever_it_lands` |
 //! | C | an unknown message is a panic | such a message does not compile: `raft::role::Receive` |
 //! | C | peers can't be added | comes with membership changes |
-#![cfg(feature = "serde")]
-
-mod common;
 
 use std::io::{self, Read};
 
+use crate::common::{
+    Ledger, Load, Recording, agree, catches_up, follower, in_role, leader, ms, propose_all, seeds,
+};
 use bytes::Bytes;
-use common::{Ledger, Load, Recording, agree, catches_up, follower, in_role, leader, ms, propose_all, seeds};
 use raft_actors::{
     Cluster, Config,
     error::ClientError,
@@ -391,19 +390,4 @@ fn the_status_never_waits() {
         cluster.disk(hangs).unwrap().resume();
     });
     run.unwrap();
-}
-
-/// A live cluster ends when it is told to, in the middle of its work, and says if anything went wrong.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_live_cluster_ends() {
-    for thread_per_peer in [false, true] {
-        let mut config = Config::default();
-        config.deadline_ms = 300;
-        let cluster = Cluster::of(|_| Ledger::default()).config(config).thread_per_peer(thread_per_peer);
-        let cluster = cluster.start().await.unwrap();
-        let load = Load::start(&cluster);
-        load.more(&cluster, 20).await;
-        cluster.clone().shutdown().await.unwrap();
-        assert!(load.stop().await.iter().filter(|told| told.outcome.is_ok()).count() >= 20);
-    }
 }

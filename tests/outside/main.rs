@@ -1,4 +1,12 @@
-//! Examples, run as programs.
+//! Examples, run as programs and looked at from outside, and a few pieces of them.
+#![cfg(feature = "serde")]
+
+mod cluster;
+#[cfg(unix)]
+mod durable_cluster;
+#[cfg(feature = "capnp")]
+mod peer;
+mod wal;
 
 use std::{
     path::{Path, PathBuf},
@@ -6,7 +14,7 @@ use std::{
 };
 
 /// The example as it is now: `cargo test --test` alone would not build it.
-pub fn example(name: &str) -> PathBuf {
+fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let target = test.parent().and_then(Path::parent).unwrap();
     let profile = match target.file_name().unwrap().to_str().unwrap() {

@@ -1,7 +1,5 @@
 //! The certificates that `peer certs` makes are ones that TLS here takes, and say who their bearers are.
 
-#![cfg(feature = "tls")]
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -11,7 +9,7 @@ use raft_actors::transport::capnp::Tls;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 use webpki::{EndEntityCert, KeyUsage};
 
-#[path = "../examples/peer/certs.rs"]
+#[path = "../../../examples/peer/certs.rs"]
 mod certs;
 
 fn names(files: &[PathBuf]) -> Vec<String> {

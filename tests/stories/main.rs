@@ -8,14 +8,11 @@
 //! milliseconds, the peer, its term and role, the event and why it happened.
 #![cfg(feature = "serde")]
 
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "stories/groups.rs"]
 mod groups;
-#[path = "stories/runner.rs"]
 mod runner;
-#[path = "stories/stage.rs"]
 mod stage;
-#[path = "stories/words.rs"]
 mod words;
 
 macro_rules! stories {

@@ -29,7 +29,7 @@
 //! | 33 | the membership is the snapshot's | `raft::tests::states::a_snapshot_brings_its_membership`, `raft::tests::followers::a_snapshot_keeps_what_follows_it_or_nothing`, `raft::tests::memberships::the_last_membership_of_the_log_is_in_force` |
 //! | 34 | no gap between snapshot and log | `raft::tests::states::a_crash_between_snapshot_and_marker_leaves_no_gap`, `storage::folder::tests::crashes::a_snapshot_is_the_old_one_or_the_new_one` |
 //! | 35 | half a snapshot is none | `storage::snapshots::tests::*`: cut at any piece, repeated, out of order, older, damaged; `scenes::a_crash_during_an_installation_leaves_one_state_or_the_other` |
-//! | 36 | a snapshot under load holds nobody up | `snapshots::nobody_waits_while_a_large_state_is_written_or_read`, `.ci/show/large-snapshot` |
+//! | 36 | a snapshot under load holds nobody up | `live::snapshots::nobody_waits_while_a_large_state_is_written_or_read`, `.ci/show/large-snapshot` |
 //! | 37 | catching up has an end | `snapshots::a_follower_catches_up_while_the_leader_takes_snapshots`, `snapshots::a_transfer_goes_on_after_each_cut` |
 //! | 38 | all replicas expire the same sessions | `machine::session::tests::the_longest_unused_goes`, story `the_longest_unused_session_expires`, and every storm, whose peers must be equal in the end |
 //! | 39 | a torn tail is cut off | `storage::wal::tests::damage`, `storage::wal::tests::crashes` |
@@ -38,22 +38,15 @@
 //! | 42 | a full disk refuses, hands over, and goes on by itself | [`disks::a_full_leader_hands_over`], [`disks::a_full_cluster_goes_on_when_there_is_room`] |
 //! | 43 | leadership leaves a slow disk | [`disks::leadership_leaves_a_slow_disk`] |
 //! | 44 | a rename is done or not | `storage::folder::tests::crashes` |
-//! | 45 | a folder is for one peer of one cluster and one process | `storage::folder::tests::a_folder_is_for_one_peer_of_one_cluster_and_one_process`, `durable_cluster` |
+//! | 45 | a folder is for one peer of one cluster and one process | `storage::folder::tests::a_folder_is_for_one_peer_of_one_cluster_and_one_process`, `outside::durable_cluster` |
 //! | 46 | a flood is refused with a reason | [`runtime::a_flood_is_refused_and_heartbeats_go_on`] |
 //! | 47 | no half-dead peer | all of `crashes` |
 //! | 48 | who recovers says nothing | [`runtime::who_recovers_says_nothing`] |
 //! | 49 | a leader that slept acknowledges nothing | [`runtime::a_leader_that_stood_still_acknowledges_nothing`], `raft::tests::elections::a_leader_that_slept_acknowledges_nothing` |
 //! | 50 | a graceful stop hands over | [`runtime::every_peer_stops_in_turn_under_load`] |
-#![cfg(feature = "serde")]
 
-#[path = "scenarios/clients.rs"]
 mod clients;
-mod common;
-#[path = "scenarios/disks.rs"]
 mod disks;
-#[path = "scenarios/elections.rs"]
 mod elections;
-#[path = "scenarios/logs.rs"]
 mod logs;
-#[path = "scenarios/runtime.rs"]
 mod runtime;

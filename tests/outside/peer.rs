@@ -1,5 +1,4 @@
 //! The peer example, from outside: one peer of its own cluster, and everything that is asked of it.
-#![cfg(all(feature = "serde", feature = "capnp"))]
 
 use std::{
     fs,
@@ -13,14 +12,12 @@ use std::{
 
 use serde_json::{Value, json};
 
-mod outside;
-
 /// How long anything may take that is about to happen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn example() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| outside::example("peer"))
+    PATH.get_or_init(|| crate::example("peer"))
 }
 
 /// A cluster of one peer, which ends with the test.

@@ -1,6 +1,5 @@
 //! Scenes from the literature, played by the lab: scripts of a few lines, under several seeds each, with clients at
 //! work and the oracle looking on. What makes a scene what it is, is asserted; safety always is.
-#![cfg(feature = "serde")]
 
 use raft_actors::{
     Config,

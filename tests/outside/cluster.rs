@@ -1,8 +1,7 @@
 //! Pieces of the cluster example. The machine: what it gives away page by page, and what a snapshot
 //! carries, is what it was given. Padding: whatever the bytes, it comes off again. Acknowledgements:
-//! the file holds one number at any time. (The example as a whole is shown by `tests/durable_cluster.rs`,
+//! the file holds one number at any time. (The example as a whole is shown by `durable_cluster`,
 //! `.ci/show/exact` and its siblings.)
-#![cfg(feature = "serde")]
 
 use std::{fs, path::Path};
 
@@ -14,13 +13,13 @@ use raft_actors::{
 };
 
 #[allow(dead_code)]
-#[path = "../examples/cluster/acks.rs"]
+#[path = "../../examples/cluster/acks.rs"]
 mod acks;
 #[allow(dead_code)]
-#[path = "../examples/cluster/lines.rs"]
+#[path = "../../examples/cluster/lines.rs"]
 mod lines;
 #[allow(dead_code)]
-#[path = "../examples/cluster/value.rs"]
+#[path = "../../examples/cluster/value.rs"]
 mod value;
 
 use acks::Acks;

@@ -1,8 +1,7 @@
 //! A cluster on folders, from inside as `Builder::data`, and from outside as the cluster example: what
 //! was acknowledged is there again, whatever ended the process.
 //!
-//! `KILLS=200 cargo test --release --test durable_cluster killed` kills it more often.
-#![cfg(all(feature = "serde", unix))]
+//! `KILLS=200 cargo test --release --test outside killed` kills it more often.
 
 use std::{
     fs,
@@ -22,8 +21,6 @@ use raft_actors::{
     raft::{Event, Membership, PeerId, Why},
     storage::{FolderDisk, FolderOptions},
 };
-
-mod outside;
 
 /// A folder that is new, and gone in the end unless the test fails.
 struct Place(PathBuf);
@@ -77,7 +74,7 @@ impl Drop for Place {
 
 fn example() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| outside::example("cluster"))
+    PATH.get_or_init(|| crate::example("cluster"))
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -114,10 +111,10 @@ fn killed_at_any_moment_it_goes_on_behind_the_last_acknowledgement() {
     let place = Place::new("killed");
     let mut count = 50_000;
     let mut lines = place.lines(count);
-    let (mut last, mut during) = (0, 0);
+    let (mut last, mut during, mut span_ms) = (0, 0, 700);
     for _ in 0..kills {
         // The first moments are the making of the folders, then recovery and an election.
-        let moment = Duration::from_millis(rand::random_range(0..700));
+        let moment = Duration::from_millis(rand::random_range(0..span_ms));
         let mut child = place.example().arg("--input").arg(&lines).spawn().unwrap();
         thread::sleep(moment);
         child.kill().unwrap();
@@ -136,7 +133,11 @@ fn killed_at_any_moment_it_goes_on_behind_the_last_acknowledgement() {
         }
         let acknowledged = place.acknowledged();
         assert!(acknowledged >= last, "{acknowledged} after {last}");
-        during += u32::from(acknowledged > last);
+        match acknowledged > last {
+            true => during += 1,
+            // A busy machine takes longer to get there.
+            false => span_ms += span_ms / 4,
+        }
         last = acknowledged;
     }
     let output = place.example().arg("--input").arg(&lines).arg("--dump").arg(place.path("dumps")).output();

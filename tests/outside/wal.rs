@@ -1,5 +1,4 @@
 //! The looking glass, from outside: what it shows, what it finds, and how it says so.
-#![cfg(feature = "serde")]
 
 use std::{
     fs,
@@ -11,11 +10,9 @@ use std::{
 use raft_actors::{Cluster, machine::closure};
 use serde_json::Value;
 
-mod outside;
-
 fn example() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| outside::example("wal"))
+    PATH.get_or_init(|| crate::example("wal"))
 }
 
 fn wal(args: &[&str], dir: &Path) -> Output {

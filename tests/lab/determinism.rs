@@ -1,10 +1,7 @@
 //! The same seed gives the same run, event by event and field by field: crashes, kills, faults,
 //! sessions, snapshots and all. A run that can be repeated can be understood.
-#![cfg(feature = "serde")]
 
-mod common;
-
-use common::{Ledger, LedgerActor, Load, Recording, agree, follower, leader, ms, seeds};
+use crate::common::{Books, Ledger, LedgerActor, Load, Recording, agree, follower, leader, ms, seeds};
 use raft_actors::{
     Cluster, Config,
     cluster::{Builder, Crash},
@@ -15,7 +12,7 @@ use raft_actors::{
 };
 
 /// Everything that can happen in one run, in an order that depends on nothing but the seed.
-async fn everything<I: common::Books>(cluster: Cluster<I>) -> Vec<u64> {
+async fn everything<I: Books>(cluster: Cluster<I>) -> Vec<u64> {
     leader(&cluster).await;
     let load = Load::start(&cluster);
     for actor in
@@ -60,7 +57,7 @@ async fn everything<I: common::Books>(cluster: Cluster<I>) -> Vec<u64> {
     agree(&cluster, &told).await
 }
 
-fn run<I: common::Books>(builder: Builder<I>, seed: u64) -> Vec<Report> {
+fn run<I: Books>(builder: Builder<I>, seed: u64) -> Vec<Report> {
     let recording = Recording::default();
     let mut config = Config::default();
     (config.snapshot_entries, config.trail_entries, config.snapshot_chunk_bytes) = (40, 10, 100);

@@ -3,12 +3,9 @@
 //! afterwards the books agree: what clients were told is what every machine did, once.
 //!
 //! A simulation fails if anything fell that was not tripped, so a healing that hides a bug fails here.
-#![cfg(feature = "serde")]
 
-mod common;
-
-use common::{
-    Ledger, LedgerActor, Load, Recording, agree, follower, in_role, leader, ms, propose_all, seeds,
+use crate::common::{
+    Ledger, LedgerActor, Load, PATIENCE, Recording, agree, follower, in_role, leader, ms, propose_all, seeds,
 };
 use raft_actors::{
     Cluster, Config,
@@ -99,7 +96,7 @@ fn in_a_sync(whose: Whose, actor: ActorKind, how: Crash, seed: u64) -> usize {
             load.more(&cluster, 10).await;
             let victim = whose.peer(&cluster).await;
             let disk = cluster.disk(victim).unwrap();
-            assert!(cluster.wait_until(common::PATIENCE, || disk.is_syncing()).await);
+            assert!(cluster.wait_until(PATIENCE, || disk.is_syncing()).await);
             cluster.crash_with(victim, actor, how);
             cluster.run_for(ms(1)).await;
         }
@@ -230,7 +227,7 @@ fn a_candidate_falls_in_the_sync_of_its_own_vote() {
             cluster.kill(old).await;
             let is_candidate = |status: &PeerStatus| status.role == Some(RoleKind::Candidate);
             let someone = || cluster.statuses().into_iter().find(is_candidate);
-            assert!(cluster.wait_until(common::PATIENCE, || someone().is_some()).await);
+            assert!(cluster.wait_until(PATIENCE, || someone().is_some()).await);
             cluster.crash(someone().unwrap().peer, ActorKind::Role);
             told.extend(propose_all(&cluster, 4..=6).await);
             cluster.restart(old).await;

@@ -1,9 +1,6 @@
 //! Many commands in one call: each has its own outcome, whatever happens to the leader in between.
-#![cfg(feature = "serde")]
 
-mod common;
-
-use common::{Ledger, Recording, Told, agree, leader, ms, seeds};
+use crate::common::{Ledger, Recording, Told, agree, leader, ms, seeds};
 use raft_actors::{Client, Cluster, Config, error::ClientError, raft::Event};
 
 /// A batch as the books have it.

@@ -1,8 +1,5 @@
 //! Snapshots on their way: a follower that is far behind catches up with a busy leader, whatever
 //! happens to the link, and nobody else notices.
-#![cfg(feature = "serde")]
-
-mod common;
 
 use std::{
     io::{self, Read, Write},
@@ -12,12 +9,12 @@ use std::{
     },
 };
 
-use common::{Recording, catches_up, follower, leader, ms, seeds};
+use crate::common::{PATIENCE, Recording, catches_up, follower, leader, ms, seeds};
 use raft_actors::{
     Cluster, Config,
     machine::StateMachine,
     observe::Report,
-    raft::{ActorKind, Event, MessageKind, PeerId, Position},
+    raft::{Event, MessageKind, PeerId, Position},
     storage::SnapshotWriter,
     transport::faults::Rule,
 };
@@ -109,7 +106,7 @@ async fn fall_behind(cluster: &Cluster<Heavy>) -> (PeerId, PeerId, Writers) {
     cluster.kill(behind).await;
     let writers = Writers::start(cluster);
     let is_compacted = || cluster.status(leader).is_some_and(|status| status.snapshot.0 > 400);
-    assert!(cluster.wait_until(common::PATIENCE, is_compacted).await);
+    assert!(cluster.wait_until(PATIENCE, is_compacted).await);
     cluster.restart(behind).await;
     (leader, behind, writers)
 }
@@ -136,7 +133,7 @@ async fn gets_on(cluster: &Cluster<Heavy>, recording: &Recording) {
         recording.filter(|report| is_answer(&report.event)).len()
     };
     let before = answered();
-    assert!(cluster.wait_until(common::PATIENCE, || answered() > before + 40).await);
+    assert!(cluster.wait_until(PATIENCE, || answered() > before + 40).await);
 }
 
 fn count(reports: &[Report], what: impl Fn(&Report) -> bool) -> usize {
@@ -157,10 +154,10 @@ fn catches_up_with_a_busy_leader(
         weather(&cluster, &recording, leader, behind).await;
         let is_installed =
             || recording.has(|event| matches!(event, Event::SnapshotInstalled { kept: false, .. }));
-        assert!(cluster.wait_until(common::PATIENCE, is_installed).await, "seed {seed}");
+        assert!(cluster.wait_until(PATIENCE, is_installed).await, "seed {seed}");
         catches_up(&cluster, behind).await;
         writers.stop().await;
-        assert!(cluster.wait_until_caught_up(common::PATIENCE).await, "seed {seed}");
+        assert!(cluster.wait_until_caught_up(PATIENCE).await, "seed {seed}");
         assert_eq!(cluster.leader(), Some(leader), "seed {seed}");
         (leader, began)
     };
@@ -226,87 +223,6 @@ fn bad_weather_causes_no_avalanche() {
     }
 }
 
-/// Takes its time to be written and to be read, and falls at the first reading if it is told to.
-struct Slow {
-    count: u64,
-    falls: Arc<AtomicBool>,
-}
-
-const SLOW: std::time::Duration = ms(800);
-
-impl StateMachine for Slow {
-    type Command = u64;
-    type Answer = u64;
-    type Query = ();
-    type Response = u64;
-
-    fn apply(&mut self, _: Position, more: u64) -> u64 {
-        self.count += more;
-        self.count
-    }
-
-    fn query(&self, (): ()) -> u64 {
-        self.count
-    }
-
-    fn snapshot(&self) -> SnapshotWriter {
-        let count = self.count;
-        Box::new(move |out: &mut dyn Write| {
-            std::thread::sleep(SLOW);
-            out.write_all(&count.to_le_bytes())
-        })
-    }
-
-    fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
-        std::thread::sleep(SLOW);
-        assert!(!self.falls.swap(false, Relaxed), "a reading that was to fail");
-        let mut count = [0; 8];
-        from.read_exact(&mut count)?;
-        self.count = u64::from_le_bytes(count);
-        Ok(())
-    }
-}
-
-/// A live cluster, all peers on one thread: a snapshot is written, a follower begins from it. A
-/// leader that waited for either would lose its office, and all others with it.
-async fn is_written_and_restored(falls: bool) -> (Recording, Vec<String>) {
-    let (recording, falling) = (Recording::default(), Arc::new(AtomicBool::new(false)));
-    let machine = {
-        let falling = falling.clone();
-        move |_| Slow { count: 0, falls: falling.clone() }
-    };
-    let cluster = Cluster::of(machine).observe(recording.clone()).start().await.unwrap();
-    let (leader, behind) = (leader(&cluster).await, follower(&cluster).await);
-    for _ in 0..10 {
-        cluster.client().propose(&1).await.unwrap();
-    }
-    assert!(cluster.take_snapshot(leader).await.is_some());
-    catches_up(&cluster, behind).await;
-    assert!(cluster.take_snapshot(behind).await.is_some());
-    cluster.kill(behind).await;
-    falling.store(falls, Relaxed);
-    cluster.restart(behind).await;
-    catches_up(&cluster, behind).await;
-    assert_eq!(cluster.client().propose(&1).await.unwrap(), 11);
-    let failures = cluster.failures();
-    let _ = cluster.shutdown().await;
-    (recording, failures)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nobody_waits_while_a_large_state_is_written_or_read() {
-    let (recording, failures) = is_written_and_restored(false).await;
-    let elections = recording.filter(|report| matches!(report.event, Event::Elected { .. }));
-    assert_eq!((elections.len(), failures), (1, vec![]), "{elections:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_machine_that_falls_while_it_is_restored_heals() {
-    let (recording, failures) = is_written_and_restored(true).await;
-    assert!(failures.len() == 1 && failures[0].contains("a reading that was to fail"), "{failures:?}");
-    assert!(recording.has(|event| matches!(event, Event::Recovered { actor: ActorKind::Machine, .. })));
-}
-
 /// A cluster whose snapshots are compressed: it starts with the feature alone, and one follower begins
 /// from such a snapshot that its leader sent.
 #[test]
@@ -319,7 +235,7 @@ fn snapshots_can_be_compressed() {
         let (_, behind, writers) = fall_behind(&cluster).await;
         catches_up(&cluster, behind).await;
         writers.stop().await;
-        assert!(cluster.wait_until_caught_up(common::PATIENCE).await);
+        assert!(cluster.wait_until_caught_up(PATIENCE).await);
     });
     if cfg!(feature = "lz4") {
         ran.unwrap();

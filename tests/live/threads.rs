@@ -1,11 +1,13 @@
-//! Live clusters, on real clocks and threads: the same books agree as in simulations. What a run does
-//! here depends on the machine, so these tests ask for what must hold in any run, and wait for events
-//! and never for times.
-#![cfg(feature = "serde")]
+//! Clusters in one process, on one thread or many: the same books agree as in simulations.
 
-mod common;
+use std::{
+    sync::{Arc, Mutex},
+    thread::{self, ThreadId},
+};
 
-use common::{Ledger, LedgerActor, Load, Recording, agree, catches_up, follower, leader};
+use crate::common::{
+    Books, Ledger, LedgerActor, Load, PATIENCE, Recording, agree, catches_up, follower, leader, propose_all,
+};
 use raft_actors::{
     Cluster, Config,
     cluster::Crash,
@@ -13,7 +15,7 @@ use raft_actors::{
 };
 
 /// Every actor of the leader and of a follower falls in turn, under load.
-async fn falls_and_heals<I: common::Books>(cluster: Cluster<I>, recording: Recording) {
+async fn falls_and_heals<I: Books>(cluster: Cluster<I>, recording: Recording) {
     leader(&cluster).await;
     let load = Load::start(&cluster);
     for actor in
@@ -47,11 +49,20 @@ async fn everything_falls_on_a_thread_for_each_peer() {
 
 #[test]
 fn everything_falls_on_the_callers_own_thread() {
+    let threads = Arc::<Mutex<Vec<ThreadId>>>::default();
+    let seen = threads.clone();
+    let machine = move |_| {
+        seen.lock().unwrap().push(thread::current().id());
+        Ledger::default()
+    };
     actix::System::new().block_on(async {
         let recording = Recording::default();
-        let cluster = Cluster::of(|_| Ledger::default()).observe(recording.clone()).on_this_thread();
+        let cluster = Cluster::of(machine).observe(recording.clone()).on_this_thread();
         falls_and_heals(cluster.start().await.unwrap(), recording).await;
     });
+    let here = thread::current().id();
+    let threads = threads.lock().unwrap();
+    assert!(threads.len() > 3 && threads.iter().all(|&thread| thread == here), "{threads:?}, not {here:?}");
 }
 
 /// It says so before anything is done.
@@ -75,7 +86,7 @@ async fn everything_falls_with_a_machine_that_is_an_actor() {
 #[tokio::test]
 async fn one_peer_alone_is_a_cluster() {
     let cluster = Cluster::of(|_| Ledger::default()).peers(1).start().await.unwrap();
-    let told = common::propose_all(&cluster, 1..=20).await;
+    let told = propose_all(&cluster, 1..=20).await;
     assert_eq!(agree(&cluster, &told).await, (1..=20).collect::<Vec<_>>());
     cluster.shutdown().await.unwrap();
 }
@@ -101,7 +112,7 @@ async fn nine_peers_are_killed_and_cut_off() {
     let old = leader(&cluster).await;
     let cut = cluster.isolate(old);
     let deposed = || cluster.leader().is_some_and(|leader| leader != old);
-    assert!(cluster.wait_until(common::PATIENCE, deposed).await);
+    assert!(cluster.wait_until(PATIENCE, deposed).await);
     cut.heal();
     load.more(&cluster, 20).await;
     agree(&cluster, &load.stop().await).await;
@@ -172,4 +183,19 @@ async fn events_come_as_a_stream() {
     }
     assert!(seen.contains(&"Crashed"));
     cluster.shutdown().await.unwrap();
+}
+
+/// A live cluster ends when it is told to, in the middle of its work, and says if anything went wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_cluster_ends() {
+    for thread_per_peer in [false, true] {
+        let mut config = Config::default();
+        config.deadline_ms = 300;
+        let cluster = Cluster::of(|_| Ledger::default()).config(config).thread_per_peer(thread_per_peer);
+        let cluster = cluster.start().await.unwrap();
+        let load = Load::start(&cluster);
+        load.more(&cluster, 20).await;
+        cluster.clone().shutdown().await.unwrap();
+        assert!(load.stop().await.iter().filter(|told| told.outcome.is_ok()).count() >= 20);
+    }
 }
