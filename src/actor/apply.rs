@@ -123,6 +123,23 @@ fn judge<'a>(
     Verdict::Settled(settled)
 }
 
+/// Looks at what judging will look at: headers and sessions are all over the memory, and come at a time if they are
+/// asked for in a row, but one after the other if each is used first.
+fn fetch<'a>(sessions: &Sessions, entries: impl Iterator<Item = (Position, &'a Command)>) {
+    if sessions.is_empty() {
+        return;
+    }
+    let data = entries.filter_map(|(_, command)| match command {
+        Command::Data(data) => Some(data),
+        _ => None,
+    });
+    let answers = data.filter_map(|data| match Header::parse(data) {
+        Ok((Header::InSession { session, .. }, _)) => sessions.applied(session),
+        _ => None,
+    });
+    std::hint::black_box(answers.fold(0, u64::wrapping_add));
+}
+
 /// The command behind a header. Only data has one.
 fn behind(header: usize, command: &Command) -> Bytes {
     match command {
@@ -201,6 +218,7 @@ impl MachineActor {
         let is_awaited = !(waiters.is_empty() && orphans.is_empty());
         let mut homes: Vec<(Port, Told)> = Vec::with_capacity(waiters.len());
         let entries = due.iter().flat_map(Batch::entries).take(parts.identity.config.batch_entries_max);
+        fetch(sessions, entries.clone());
         for (at, command) in entries.take_while(|(at, _)| at.index < stop) {
             let told = match judge(sessions, membership, at, command) {
                 Verdict::Settled(outcome) => Told::Settled(outcome),

@@ -20,7 +20,7 @@ impl<I: Interface> Client<I> {
     /// a change of leaders some may be done that come behind others that are not. Who needs all of them in order, each once,
     /// opens a [`Session`](super::Session).
     ///
-    /// It costs less than as many calls of [`Client::propose`]: nothing waits and nothing is woken for each.
+    /// It costs less than as many calls of [`Client::propose`]: one task waits, with one timer, for all of them.
     ///
     /// ```
     /// # use raft_actors::{Cluster, machine::closure};

@@ -20,7 +20,7 @@ use std::{
 use bytes::Bytes;
 use futures_channel::mpsc;
 use tokio::{
-    sync::{Notify, Semaphore, oneshot},
+    sync::{Notify, Semaphore, SemaphorePermit, oneshot},
     time::Instant,
 };
 
@@ -56,7 +56,7 @@ pub struct Ticket<I: Interface> {
 /// What callers, answers and the driver share.
 struct Shared {
     window: Mutex<Window>,
-    /// The free places in the window.
+    /// The free places in the window, but for those that it has not given back yet.
     places: Semaphore,
     /// Outcomes that somebody has to think about, with the sequence and the round that they are about.
     trouble: mpsc::UnboundedSender<(u64, Outcome)>,
@@ -69,10 +69,23 @@ impl Shared {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What became of one command. Places that are free again go back in bulk, or once there are no others: while there
+    /// are, nobody waits for one.
     fn settle(&self, window: &mut Window, about: u64, outcome: Outcome) -> Result<(), ClientError> {
-        let freed = window.settle(about, outcome)?;
-        self.places.add_permits(freed);
+        window.settle(about, outcome)?;
+        if self.places.available_permits() == 0 {
+            self.places.add_permits(std::mem::take(&mut window.freed));
+        }
         Ok(())
+    }
+
+    /// A place in the window, as soon as there is one.
+    async fn place(&self) -> Result<SemaphorePermit<'_>, ClientError> {
+        if let Ok(place) = self.places.try_acquire() {
+            return Ok(place);
+        }
+        self.places.add_permits(std::mem::take(&mut self.window().freed));
+        self.places.acquire().await.map_err(|_| ClientError::SessionExpired)
     }
 
     /// The session is over, for everybody who waits and who comes.
@@ -146,10 +159,7 @@ impl<I: Interface> Session<I> {
     /// # Errors
     /// The command is too large or can't be turned into bytes, or the session is over.
     pub async fn submit(&self, command: &I::Command) -> Result<Ticket<I>, ClientError> {
-        let place = match self.shared.places.try_acquire() {
-            Ok(place) => place,
-            Err(_) => self.shared.places.acquire().await.map_err(|_| ClientError::SessionExpired)?,
-        };
+        let place = self.shared.place().await?;
         let (sender, answer) = oneshot::channel();
         self.way.with_encoded(super::no_header, command, |draft| {
             let mut window = self.shared.window();

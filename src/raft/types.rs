@@ -203,7 +203,7 @@ impl Batch {
     }
 
     /// Positions and commands, in order.
-    pub fn entries(&self) -> impl Iterator<Item = (Position, &Command)> {
+    pub fn entries(&self) -> impl Iterator<Item = (Position, &Command)> + Clone {
         let term = self.term;
         (self.first.0..)
             .zip(self.commands())

@@ -31,6 +31,8 @@ pub(super) struct Window {
     session: SessionId,
     /// The number of the first item.
     lowest: u64,
+    /// Places that are free again.
+    pub freed: usize,
     items: VecDeque<Item>,
     /// How often it has sent again. An answer counts in whichever round it was asked for; a refusal
     /// of an earlier round is no news.
@@ -74,6 +76,7 @@ impl Window {
             way,
             session,
             lowest: last + 1,
+            freed: 0,
             items: VecDeque::new(),
             round: 0,
             attempt: 0,
@@ -124,11 +127,11 @@ impl Window {
         self.way.endpoint.propose(self.target, envelope, port);
     }
 
-    /// What became of one command; how many places that has freed. `Err`: of all of them, for good.
-    pub fn settle(&mut self, about: u64, outcome: Outcome) -> Result<usize, ClientError> {
+    /// What became of one command. `Err`: of all of them, for good.
+    pub fn settle(&mut self, about: u64, outcome: Outcome) -> Result<(), ClientError> {
         let sequence = sequence_of(about);
         let Some(number) = sequence.checked_sub(self.lowest).map(|number| number as usize) else {
-            return Ok(0);
+            return Ok(());
         };
         match outcome {
             Outcome::Applied(_) | Outcome::Rejected => {
@@ -145,10 +148,10 @@ impl Window {
                     let result = self.way.settle(outcome);
                     item.answer.take().into_iter().for_each(|answer| drop(answer.send(result.clone())));
                 }
-                return Ok(self.advance());
+                self.advance();
             }
             Outcome::SessionExpired | Outcome::Poisoned { .. } | Outcome::TooLarge { .. } => {
-                return self.way.settle(outcome).map(|_| 0);
+                return self.way.settle(outcome).map(drop);
             }
             _ if about != tag(self.round, sequence) => {}
             // It waits for what it has answered before: this is a session of our id that began anew,
@@ -167,18 +170,17 @@ impl Window {
                 self.resend(PAUSE, None, self.lowest);
             }
         }
-        Ok(0)
+        Ok(())
     }
 
     /// Moves on to the first command that is not settled.
-    fn advance(&mut self) -> usize {
+    fn advance(&mut self) {
         self.is_moving = true;
-        let before = self.items.len();
         while self.items.front().is_some_and(|item| item.settled) {
             self.items.pop_front();
             self.lowest += 1;
+            self.freed += 1;
         }
-        before - self.items.len()
     }
 
     /// Everything `from` a number on is to be sent again, after a pause, to this peer or to the next.

@@ -9,12 +9,16 @@ use super::StoredAnswer;
 /// An answer as it is kept: a short one, and most are, right in its place. Equal answers are kept alike.
 #[derive(Clone)]
 pub(super) enum Kept {
-    Short { length: u8, bytes: [u8; SHORT_BYTES] },
-    Long(Bytes),
+    Short {
+        length: u8,
+        bytes: [u8; SHORT_BYTES],
+    },
+    /// Far away, so that the others are not as long as what counts its references.
+    Long(Box<Bytes>),
     Rejected,
 }
 
-/// As many as need no more room than what counts a long answer's references.
+/// With its length three words.
 const SHORT_BYTES: usize = 22;
 
 impl Kept {
@@ -25,7 +29,7 @@ impl Kept {
     }
 
     pub fn applied(answer: &[u8]) -> Kept {
-        Kept::short(answer).unwrap_or_else(|| Kept::Long(Bytes::copy_from_slice(answer)))
+        Kept::short(answer).unwrap_or_else(|| Kept::Long(Bytes::copy_from_slice(answer).into()))
     }
 
     /// The answer's bytes; none if the command was rejected.
@@ -41,7 +45,9 @@ impl Kept {
 impl From<StoredAnswer> for Kept {
     fn from(answer: StoredAnswer) -> Kept {
         match answer {
-            StoredAnswer::Applied(answer) => Kept::short(&answer).unwrap_or(Kept::Long(answer)),
+            StoredAnswer::Applied(answer) => {
+                Kept::short(&answer).unwrap_or_else(|| Kept::Long(answer.into()))
+            }
             StoredAnswer::Rejected => Kept::Rejected,
         }
     }
@@ -50,7 +56,7 @@ impl From<StoredAnswer> for Kept {
 impl From<&Kept> for StoredAnswer {
     fn from(kept: &Kept) -> StoredAnswer {
         match kept {
-            Kept::Long(answer) => StoredAnswer::Applied(answer.clone()),
+            Kept::Long(answer) => StoredAnswer::Applied(Bytes::clone(answer)),
             _ => kept.bytes().map_or(StoredAnswer::Rejected, |answer| {
                 StoredAnswer::Applied(Bytes::copy_from_slice(answer))
             }),
