@@ -183,6 +183,7 @@ async fn run(plan: Rc<LinePlan>, mut inbox: mpsc::UnboundedReceiver<Job>) {
 /// What waits until a call can be made.
 struct Desk {
     plan: Rc<LinePlan>,
+    meter: Meter,
     client: wire::client::Client,
     admin: Option<wire::admin::Client>,
     batch_entries_max: usize,
@@ -219,6 +220,7 @@ impl LinePlan {
         let (calls, returned) = (Rc::<Cell<usize>>::default(), Rc::<Notify>::default());
         let mut desk = Desk {
             plan: self.clone(),
+            meter: meter.clone(),
             client,
             admin,
             batch_entries_max,
@@ -299,6 +301,7 @@ impl Desk {
             });
             let count = fitting.count();
             let (proposals, ports): (Vec<_>, Vec<_>) = self.waiting.drain(..count).unzip();
+            self.meter.expect(proposals.iter().map(bytes_of).sum());
             let mut request = self.client.propose_request();
             request.get().set_deadline_ms(self.deadline_ms());
             let mut to = request.get().init_commands(count as u32);
@@ -364,6 +367,14 @@ fn payload(proposal: &Proposal) -> &[u8] {
         Proposal::Plain(payload) | Proposal::InSession { payload, .. } => payload,
         Proposal::Open(_) | Proposal::Close(_) => &[],
     }
+}
+
+/// What a command takes on the wire, or a little more.
+fn bytes_of(proposal: &Proposal) -> usize {
+    const PLAIN: usize = 32;
+    const IN_SESSION: usize = 40;
+    let around = if matches!(proposal, Proposal::InSession { .. }) { PLAIN + IN_SESSION } else { PLAIN };
+    payload(proposal).len() + around
 }
 
 fn write_command(proposal: &Proposal, mut to: wire::command::Builder<'_>) {
