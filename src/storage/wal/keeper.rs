@@ -33,7 +33,7 @@ const OLD: &str = ".old";
 const OLD_MAX: usize = 4;
 
 /// How much is filled with zeros, and synced, at a time: the syncs of turns wait behind no more than that.
-const PIECE_BYTES: u64 = 1 << 20;
+const PIECE_BYTES: u64 = 4 << 20;
 
 /// Makes a spare: filled with zeros and synced, so that from now on its length never changes and the
 /// disk can't run out of room for it. `old`: of this file, which nobody needs.

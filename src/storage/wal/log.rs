@@ -128,7 +128,9 @@ impl Table {
         // To begin another segment takes several syncs.
         let wal = wal.as_mut().filter(|wal| wal.has_room_for(records))?;
         let written = self.write(wal, records);
-        wal.purge();
+        if written.is_ok() {
+            wal.purge();
+        }
         wal.keeper.look();
         self.has_moved.store(true, Relaxed);
         Some(written)

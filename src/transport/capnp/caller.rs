@@ -152,7 +152,7 @@ impl Caller {
 
     fn give(&self, to: PeerId, job: Job) {
         if let Err(mpsc::error::SendError((peer, job))) = self.jobs.send((to, job)) {
-            let cause = "the thread that calls has ended".into();
+            let cause = "its connections have ended".into();
             job.fail(&OperatorError::Unreachable { peer, address: String::new(), cause });
         }
     }

@@ -36,6 +36,9 @@ use crate::raft::{Index, Outcome, PeerId, Port};
 /// How many proposals are under way in calls of their own before the next ones wait for each other.
 const CALLS: usize = 4;
 
+/// How many are under way at most: a call that is full already gains nothing by waiting.
+const FULL_CALLS: usize = 16;
+
 /// How many bytes of commands share a call. Their answers may be as long as they are, or longer.
 const SHARED_BYTES: usize = 256 << 10;
 
@@ -292,7 +295,7 @@ impl Desk {
 
     /// Makes calls of what waits, while there may be more of them.
     fn propose(&mut self) {
-        while !self.waiting.is_empty() && self.calls.get() < CALLS {
+        while !self.waiting.is_empty() && self.calls.get() < FULL_CALLS {
             let mut bytes = 0;
             let fitting = self.waiting.iter().take(self.batch_entries_max).take_while(|(proposal, _)| {
                 let first = bytes == 0;
@@ -300,6 +303,10 @@ impl Desk {
                 first || bytes <= SHARED_BYTES
             });
             let count = fitting.count();
+            let is_full = count < self.waiting.len() || bytes >= SHARED_BYTES;
+            if !is_full && self.calls.get() >= CALLS {
+                return;
+            }
             let (proposals, ports): (Vec<_>, Vec<_>) = self.waiting.drain(..count).unzip();
             self.meter.expect(proposals.iter().map(bytes_of).sum());
             let mut request = self.client.propose_request();

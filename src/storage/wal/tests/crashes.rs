@@ -49,7 +49,7 @@ impl Script {
                 // Others get their mark with the turn behind them, or from whoever comes back.
                 if place % 3 == 0 {
                     let _ = wal.after_turn();
-                } else {
+                } else if is_written {
                     wal.purge();
                 }
                 is_written
