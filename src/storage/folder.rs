@@ -51,7 +51,7 @@ pub struct FolderOptions {
     pub first_membership: Membership,
     /// How long a segment of the log is, in bytes. Default 16 MiB. Each peer has one spare.
     pub segment_bytes: u64,
-    /// Whether a short turn is written on the thread of the peer while the disk syncs in less than some milliseconds, and
+    /// Whether a short turn is written on the thread of the peer while the disk syncs in less than a millisecond, and
     /// not on one that has to be woken for it. For a peer that has its thread for itself: several would wait for each
     /// other's syncs, which otherwise go on at a time. Default `false`.
     pub syncs_here: bool,

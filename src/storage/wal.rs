@@ -12,7 +12,7 @@
 //! relied on.
 //!
 //! **Who writes** is the log's own thread, so that a slow disk stops nobody else; or the thread of the peer,
-//! if it [may](super::FolderOptions::syncs_here), while the disk takes less than some milliseconds: to wake
+//! if it [may](super::FolderOptions::syncs_here), while the disk takes less than a millisecond: to wake
 //! another thread, and to be woken by it, would take as long as the sync.
 //!
 //! **One spare** segment is always there. When it is put to use the next one is made, on another

@@ -27,8 +27,9 @@ use crate::{
 /// How long to wait before another spare is asked for, when there was no room for one.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A write and its sync are quick if they take no longer: less than any heartbeat or client would notice.
-const QUICK: Duration = Duration::from_millis(4);
+/// A write and its sync are quick if they take no longer. Beyond it what it takes to wake a thread hardly counts, and
+/// the peer's own thread has other things to do.
+const QUICK: Duration = Duration::from_millis(1);
 
 /// After so many quick ones in a row the next is expected to be quick, too.
 const QUICK_IN_A_ROW: u32 = 8;
