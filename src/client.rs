@@ -27,7 +27,7 @@ mod session;
 #[cfg(feature = "capnp")]
 pub(crate) use remote::RemoteLine;
 #[cfg(feature = "capnp")]
-pub use remote::{Operator, Remote, RemoteOptions};
+pub use remote::{Driver, Operator, Remote, RemoteOptions};
 pub use session::{Session, Ticket};
 
 use crate::{

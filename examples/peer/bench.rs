@@ -8,6 +8,7 @@ use std::{
     fmt::Write as _,
     io::{Write, stderr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -16,11 +17,12 @@ use clap::Args;
 use hdrhistogram::Histogram;
 use raft_actors::{
     Client,
-    client::Remote,
     machine::{Kv, kv::Command},
 };
 use serde_json::json;
 use tokio::{
+    runtime,
+    sync::oneshot,
     task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
@@ -37,8 +39,8 @@ Examples:
   peer bench --clients 200 --connections 8 --seconds 5 --json
   peer bench --at 127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003
 
-Each client sets a key of its own, bench/<number>, again and again; the answer carries the value before. They
-are still there afterwards. Ctrl-C ends it early, with a summary.";
+Each client puts a value under a key of its own, bench/<number>, again and again. They are still there afterwards.
+Each connection and its clients have a thread. Ctrl-C ends it early, with a summary.";
 
 /// The longest latency that is told from longer ones, in microseconds.
 const LATENCY_US_MAX: u64 = 600_000_000;
@@ -115,27 +117,94 @@ impl Measure {
 }
 
 pub async fn bench(args: &Bench) -> Result<Answer, Failure> {
-    let mut remotes = Vec::new();
-    for _ in 0..args.connections.min(args.clients) {
-        remotes.push(args.reach.connect().await?);
-    }
-    let value = payload(args.payload);
-    for remote in &remotes {
-        // Finds the leader, and whether such a value is taken at all: not measured.
-        remote.client::<Kv>().propose(&Command::set("bench/0", value.clone())).await?;
-    }
     let measure = Measure::new()?;
+    let value = payload(args.payload);
+    let connections = args.connections.min(args.clients);
+    let mut threads = Vec::new();
+    for connection in 0..connections {
+        let clients = (connection..args.clients).step_by(connections as usize).collect();
+        let (value, measure) = (value.clone(), measure.clone());
+        threads.push(Connection { clients, value, measure }.start(args.reach.clone())?);
+    }
+    for thread in &mut threads {
+        (&mut thread.ready).await.unwrap_or_else(|_| Err(Failure::failed("a connection's thread ended")))?;
+    }
     let began = Instant::now();
     let end = began + Duration::from_secs(args.seconds);
-    let mut clients = start(args, &remotes, &value, &measure, end);
+    let mut done = JoinSet::new();
+    for Thread { go, done: is_done, .. } in threads {
+        // Whoever does not hear it has ended, and says so below.
+        let _ = go.send(end);
+        done.spawn(is_done);
+    }
     let live = tell_each_second(&measure, args.seconds);
     tokio::select! {
-        () = async { while clients.join_next().await.is_some() {} } => {}
+        () = async { while done.join_next().await.is_some() {} } => {}
         () = live => {}
         // Without signals it lasts as long as it was asked to.
         Ok(()) = tokio::signal::ctrl_c() => {}
     }
     summary(args, &measure, began.elapsed())
+}
+
+/// A connection and its clients: all on one thread, for to wake another one would take as long as what is measured.
+struct Connection {
+    clients: Vec<u64>,
+    value: Bytes,
+    measure: Measure,
+}
+
+/// The thread of a connection.
+struct Thread {
+    ready: oneshot::Receiver<Result<(), Failure>>,
+    go: oneshot::Sender<Instant>,
+    done: oneshot::Receiver<()>,
+}
+
+impl Connection {
+    /// Starts the thread. It begins to write when it is told until when.
+    fn start(self, reach: Reach) -> Result<Thread, Failure> {
+        let failed = |error| Failure::failed(format!("no thread for a connection: {error}"));
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let (is_ready, ready) = oneshot::channel();
+        let (go, told) = oneshot::channel();
+        let (is_done, done) = oneshot::channel();
+        let run = move || runtime.block_on(self.run(reach, is_ready, told, is_done));
+        thread::Builder::new().name("bench".into()).spawn(run).map_err(failed)?;
+        Ok(Thread { ready, go, done })
+    }
+
+    async fn run(
+        self,
+        reach: Reach,
+        ready: oneshot::Sender<Result<(), Failure>>,
+        told: oneshot::Receiver<Instant>,
+        _done: oneshot::Sender<()>,
+    ) {
+        let found = async {
+            let (remote, driver) = reach.connect_here().await?;
+            // Finds the leader, and whether such a value is taken at all: not measured.
+            let first = Command::put("bench/0", self.value.clone());
+            driver.beside(remote.client::<Kv>().propose(&first)).await?;
+            Ok((remote, driver))
+        };
+        let (remote, driver) = match found.await {
+            Ok(found) => found,
+            // Whoever asked waits for it.
+            Err(failure) => return drop(ready.send(Err(failure))),
+        };
+        let _ = ready.send(Ok(()));
+        let Ok(end) = driver.beside(told).await else { return };
+        let writing = async {
+            let mut writers = JoinSet::new();
+            for number in self.clients {
+                let command = Command::put(format!("bench/{number}"), self.value.clone());
+                writers.spawn_local(write(remote.client(), command, self.measure.clone(), end));
+            }
+            while writers.join_next().await.is_some() {}
+        };
+        driver.beside(writing).await;
+    }
 }
 
 /// Bytes that don't repeat soon.
@@ -148,16 +217,7 @@ fn payload(length: u64) -> Bytes {
     (0..length).map(|_| next()).collect()
 }
 
-fn start(args: &Bench, remotes: &[Remote], value: &Bytes, measure: &Measure, end: Instant) -> JoinSet<()> {
-    let mut clients = JoinSet::new();
-    for (number, remote) in (0..args.clients).zip(remotes.iter().cycle()) {
-        let command = Command::set(format!("bench/{number}"), value.clone());
-        clients.spawn(run(remote.client(), command, measure.clone(), end));
-    }
-    clients
-}
-
-async fn run(client: Client<Kv>, command: Command, measure: Measure, end: Instant) {
+async fn write(client: Client<Kv>, command: Command, measure: Measure, end: Instant) {
     loop {
         let began = Instant::now();
         if began >= end {

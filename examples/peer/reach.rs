@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use clap::Args;
 use raft_actors::{
-    client::remote::{Remote, RemoteOptions},
+    client::remote::{Driver, Remote, RemoteOptions},
     transport::capnp::Tls,
 };
 
@@ -74,13 +74,22 @@ impl Reach {
 
     /// Finds the cluster.
     pub async fn connect(&self) -> Result<Remote, Failure> {
+        Ok(Remote::connect(self.at.iter().cloned(), self.options()?).await?)
+    }
+
+    /// Finds the cluster for clients that are on this thread only, beside which the driver has to be polled.
+    pub async fn connect_here(&self) -> Result<(Remote, Driver), Failure> {
+        Ok(Remote::connect_here(self.at.iter().cloned(), self.options()?).await?)
+    }
+
+    fn options(&self) -> Result<RemoteOptions, Failure> {
         let mut options = RemoteOptions::default();
         options.deadline = self.deadline();
         options.cluster = self.cluster.clone();
         options.name = "examples/peer".into();
         options.tls = self.credentials.tls()?;
         options.plaintext = self.credentials.plaintext;
-        Ok(Remote::connect(self.at.iter().cloned(), options).await?)
+        Ok(options)
     }
 }
 

@@ -5,10 +5,16 @@
 //! cluster's own peers and to nobody else. [`Remote::client`] gives the same [`Client`] as in one process,
 //! [`Remote::operator`] what an operator asks of a single peer.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{self, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::LocalSet};
 
 use super::{Client, Endpoint, Limits};
 use crate::{
@@ -51,6 +57,18 @@ impl Default for RemoteOptions {
     }
 }
 
+impl RemoteOptions {
+    fn plan(self) -> CallerPlan {
+        CallerPlan {
+            deadline: self.deadline,
+            cluster: self.cluster,
+            name: self.name,
+            security: Security { tls: self.tls, plaintext: self.plaintext },
+            limits: self.limits,
+        }
+    }
+}
+
 /// Why no peer was found. The text says of each address what came of it, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
@@ -66,7 +84,28 @@ pub struct Remote {
     deadline: Duration,
 }
 
-/// The thread that calls, as clients use it.
+/// The connections of a [`Remote`] that has no thread: see [`Remote::connect_here`]. A future that stays on its thread,
+/// and ends once the last handle on the remote is gone. Dropped, it ends the connections: what is under way is unknown,
+/// and what is asked afterwards is not done.
+#[must_use = "the connections get on only while this is polled"]
+pub struct Driver(LocalSet);
+
+impl Driver {
+    /// Drives the connections until something else is done, and says what came of that.
+    pub async fn beside<T>(&self, work: impl Future<Output = T>) -> T {
+        self.0.run_until(work).await
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+/// Whatever calls, as clients use it.
 pub(crate) struct RemoteLine(pub(crate) Caller);
 
 impl Remote {
@@ -78,17 +117,39 @@ impl Remote {
         addresses: impl IntoIterator<Item = A>,
         options: RemoteOptions,
     ) -> Result<Remote, ConnectError> {
-        let addresses: Vec<String> = addresses.into_iter().map(Into::into).collect();
-        let deadline = options.deadline;
-        let plan = CallerPlan {
-            deadline,
-            cluster: options.cluster,
-            name: options.name,
-            security: Security { tls: options.tls, plaintext: options.plaintext },
-            limits: options.limits,
-        };
+        let (deadline, plan) = (options.deadline, options.plan());
+        let addresses = addresses.into_iter().map(Into::into).collect();
         let caller = Caller::find(addresses, plan).await.map_err(|what| ConnectError { what })?;
         Ok(Remote { line: Arc::new(RemoteLine(caller)), deadline })
+    }
+
+    /// Finds the cluster, like [`Remote::connect`], but starts no thread: the connections live in the [`Driver`], and
+    /// get on only while that is polled. Polled beside the clients, on their own thread, it saves waking another
+    /// thread for each call and once more for its answer: of a lone command's time that is a good part.
+    ///
+    /// ```no_run
+    /// use raft_actors::{Client, client::{Remote, RemoteOptions}, machine::{Kv, kv::Command}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (remote, driver) = Remote::connect_here(["127.0.0.1:7001"], RemoteOptions::default()).await?;
+    /// let client: Client<Kv> = remote.client();
+    /// let before = driver.beside(client.propose(&Command::set("colour", "red"))).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// None of them answered within the deadline, or all refused.
+    pub async fn connect_here<A: Into<String>>(
+        addresses: impl IntoIterator<Item = A>,
+        options: RemoteOptions,
+    ) -> Result<(Remote, Driver), ConnectError> {
+        let (deadline, plan) = (options.deadline, options.plan());
+        let addresses = addresses.into_iter().map(Into::into).collect();
+        let (caller, lines) =
+            Caller::find_here(addresses, plan).await.map_err(|what| ConnectError { what })?;
+        Ok((Remote { line: Arc::new(RemoteLine(caller)), deadline }, Driver(lines)))
     }
 
     /// The name of the cluster.

@@ -306,7 +306,11 @@ impl<I: Interface> Builder<I> {
         let place = network.prepare()?;
         let (here, cluster, members) = (place.here(), place.cluster(), place.first_membership());
         let disks = match self.data.take() {
-            Some(dir) => runtime::off_thread(move || Disks::of_some(&dir, &here, cluster, members)).await??,
+            Some(dir) => {
+                let has_thread = !matches!(self.threads, Threads::Caller);
+                let open = move || Disks::of_some(&dir, &here, cluster, members, has_thread);
+                runtime::off_thread(open).await??
+            }
             None => {
                 let name = cluster.unwrap_or_else(|| named_after(&members));
                 let memory = |peer| (peer, PeerDisk::Memory(MemoryDisk::new()));

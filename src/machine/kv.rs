@@ -2,8 +2,8 @@
 //! that check what clients saw against what a store may do.
 //!
 //! Keys and values are any bytes, also none. Commands answer what was there before, so that a
-//! client, or a judge of a history, learns where in the order its command stood. Reading is a
-//! query: it needs no place in the log.
+//! client, or a judge of a history, learns where in the order its command stood; but for a put, which
+//! spares those who do not care the way of the old value. Reading is a query: it needs no place in the log.
 //!
 //! What it costs: a value that is set is copied once, so that no small value keeps a large entry
 //! alive, or the message it came in. A snapshot's view clones the map, not the bytes in it: for a
@@ -44,7 +44,7 @@ mod format;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Command {
-    /// Sets the value of a key. Answers [`Answer::Before`].
+    /// Sets the value of a key, and tells what was there before. Answers [`Answer::Before`].
     Set {
         /// The key.
         key: Bytes,
@@ -72,6 +72,14 @@ pub enum Command {
         /// The key.
         key: Bytes,
         /// What goes behind.
+        value: Bytes,
+    },
+    /// Sets the value of a key, whatever was there: for those who do not want to have it sent to them. Answers
+    /// [`Answer::Done`].
+    Put {
+        /// The key.
+        key: Bytes,
+        /// The value.
         value: Bytes,
     },
 }
@@ -104,6 +112,11 @@ impl Command {
     pub fn append(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Command {
         Command::Append { key: key.into(), value: value.into() }
     }
+
+    /// Sets the value of `key`, and is not told what was there before.
+    pub fn put(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Command {
+        Command::Put { key: key.into(), value: value.into() }
+    }
 }
 
 /// What a [`Command`] is answered.
@@ -118,6 +131,8 @@ pub enum Answer {
     Different(Option<Bytes>),
     /// It happened: the value is this long now, in bytes.
     Length(u64),
+    /// It happened.
+    Done,
 }
 
 /// What one can ask a [`Kv`].
@@ -302,6 +317,10 @@ impl StateMachine for Kv {
             Command::Delete { key } => Answer::Before(self.entries.remove(&key)),
             Command::CompareAndSet { key, expected, new } => self.compare_and_set(&key, expected, new),
             Command::Append { key, value } => self.append(&key, &value),
+            Command::Put { key, value } => {
+                self.set(&key, &value);
+                Answer::Done
+            }
         }
     }
 

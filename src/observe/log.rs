@@ -61,6 +61,10 @@ impl LogObserver {
 }
 
 impl Observer for LogObserver {
+    fn hears_messages(&self) -> bool {
+        self.level == Level::Trace
+    }
+
     fn observe(&mut self, report: &Report) {
         let level = level(&report.event);
         if !level.is_at_least(self.level) {

@@ -58,6 +58,12 @@ pub trait Observer: Send + 'static {
     /// Something happened.
     fn observe(&mut self, report: &Report);
 
+    /// Whether it wants to hear of every message that is sent and received, too. To tell of those is by far the most
+    /// work: without anybody who wants to hear of them it is not done. Asked when the observer is attached.
+    fn hears_messages(&self) -> bool {
+        true
+    }
+
     /// Whether it wants to hear no more: then it is let go of.
     fn is_over(&self) -> bool {
         false
@@ -77,6 +83,8 @@ const CENTURY_MS: u64 = 100 * 365 * 24 * 3_600_000;
 pub struct Hub {
     start: Instant,
     listening: AtomicBool,
+    /// Whether somebody wants to hear of messages.
+    hearing_messages: AtomicBool,
     /// Around mail, not around state: the number of the last report, and who hears it.
     observers: Mutex<(u64, Vec<Box<dyn Observer>>)>,
 }
@@ -88,6 +96,7 @@ impl Hub {
         Arc::new(Hub {
             start: Instant::now(),
             listening: AtomicBool::new(false),
+            hearing_messages: AtomicBool::new(false),
             observers: Mutex::new((0, Vec::new())),
         })
     }
@@ -101,12 +110,22 @@ impl Hub {
     pub fn attach_boxed(&self, observer: Box<dyn Observer>) {
         let mut observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
         observers.1.push(observer);
-        self.listening.store(true, Relaxed);
+        self.count(&observers.1);
+    }
+
+    fn count(&self, observers: &[Box<dyn Observer>]) {
+        self.listening.store(!observers.is_empty(), Relaxed);
+        self.hearing_messages.store(observers.iter().any(|observer| observer.hears_messages()), Relaxed);
     }
 
     /// Whether anybody listens.
     pub fn is_listening(&self) -> bool {
         self.listening.load(Relaxed)
+    }
+
+    /// Whether anybody wants to hear of messages.
+    pub fn hears_messages(&self) -> bool {
+        self.hearing_messages.load(Relaxed)
     }
 
     /// Microseconds since the cluster began.
@@ -138,8 +157,10 @@ impl Hub {
         for observer in &mut *observers {
             observer.observe(&report);
         }
-        observers.retain(|observer| !observer.is_over());
-        self.listening.store(!observers.is_empty(), Relaxed);
+        if observers.iter().any(|observer| observer.is_over()) {
+            observers.retain(|observer| !observer.is_over());
+            self.count(observers);
+        }
     }
 }
 

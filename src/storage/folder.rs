@@ -51,6 +51,10 @@ pub struct FolderOptions {
     pub first_membership: Membership,
     /// How long a segment of the log is, in bytes. Default 16 MiB. Each peer has one spare.
     pub segment_bytes: u64,
+    /// Whether a short turn is written on the thread of the peer while the disk syncs in less than a millisecond, and
+    /// not on one that has to be woken for it. For a peer that has its thread for itself: several would wait for each
+    /// other's syncs, which otherwise go on at a time. Default `false`.
+    pub syncs_here: bool,
     /// The files of the operating system, or what takes their place in tests.
     pub files: Arc<dyn Files>,
 }
@@ -59,7 +63,8 @@ impl FolderOptions {
     /// A folder for this peer of this cluster.
     pub fn new(cluster: impl Into<String>, peer: PeerId, first_membership: Membership) -> FolderOptions {
         let (cluster, segment_bytes) = (cluster.into(), wal::SEGMENT_BYTES);
-        FolderOptions { cluster, peer, first_membership, segment_bytes, files: Arc::new(RealFiles) }
+        let files = Arc::new(RealFiles);
+        FolderOptions { cluster, peer, first_membership, segment_bytes, syncs_here: false, files }
     }
 }
 
@@ -86,6 +91,7 @@ struct Folder {
     stamp: Stamp,
     warnings: Vec<String>,
     segment_bytes: u64,
+    syncs_here: bool,
     files: Arc<dyn Files>,
     fence: Arc<Fence>,
     register: Arc<FolderRegister>,
@@ -133,6 +139,7 @@ impl FolderDisk {
             stamp,
             warnings,
             segment_bytes: options.segment_bytes,
+            syncs_here: options.syncs_here,
             files,
             fence: Arc::default(),
             register: Arc::new(register),
@@ -184,6 +191,7 @@ impl Disk for FolderDisk {
             incarnation: folder.stamp.incarnation,
             segment_bytes: folder.segment_bytes,
             room: folder.room.clone(),
+            syncs_here: folder.syncs_here,
             beside: Box::new(move |replay| {
                 let _held = &lock;
                 replay.warnings.extend(snapshots.load()?);

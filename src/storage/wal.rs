@@ -7,12 +7,17 @@
 //!
 //! **A turn** is one write and one `fdatasync`. Segments are filled with zeros and synced before they
 //! are used, so that neither has to do with the length of a file. After the sync a *synced-mark* is
-//! written, which the next sync carries: a bad frame with a mark anywhere behind it is damage, and
-//! only what no mark covers can be the torn end of a write that nobody relied on.
+//! written, by itself or in front of the next turn, and the next sync carries it: a bad frame with a mark
+//! anywhere behind it is damage, and only what no mark covers can be the torn end of a write that nobody
+//! relied on.
+//!
+//! **Who writes** is the log's own thread, so that a slow disk stops nobody else; or the thread of the peer,
+//! if it [may](super::FolderOptions::syncs_here), while the disk takes less than a millisecond: to wake
+//! another thread, and to be woken by it, would take as long as the sync.
 //!
 //! **One spare** segment is always there. When it is put to use the next one is made, on another
-//! thread; as long as that fails the disk is [full](super::Room), which is met before anything has to
-//! fail.
+//! thread, of a segment that is used up if there is one; as long as that fails the disk is
+//! [full](super::Room), which is met before anything has to fail.
 //!
 //! **A segment goes** when a snapshot covers everything in it. Each begins with the term, the vote and
 //! the front of the log, so that none takes along what another needs.
@@ -90,12 +95,14 @@ struct Active {
     end: u64,
     /// Up to where everything is synced.
     synced: u64,
+    /// Whether there was a turn since the last mark.
+    is_unmarked: bool,
     /// How much was filled with zeros.
     bytes: u64,
     last_appended: Index,
 }
 
-/// The log of one data folder; every call blocks. Its thread is [`WalLog`]'s.
+/// The log of one data folder; every call blocks. Who calls is decided in [`WalLog`].
 struct Wal {
     files: Arc<dyn Files>,
     dir: PathBuf,
@@ -116,7 +123,8 @@ pub(super) fn create(
     incarnation: u128,
     segment_bytes: u64,
 ) -> Result<(), StorageError> {
-    keeper::make_spare(files, dir, segment_bytes).map_err(|cause| failed("make a segment in", dir, cause))?;
+    keeper::make_spare(files, dir, segment_bytes, None)
+        .map_err(|cause| failed("make a segment in", dir, cause))?;
     let mut frames = Frames::default();
     frames.put_header(&header(1, incarnation, 0, &Shape::default()));
     begin_segment(files, dir, 1, &mut frames).map(drop)
@@ -211,7 +219,16 @@ impl Wal {
             file.sync().map_err(|cause| failed("sync", &path, cause))?;
             // Whoever began this segment may not have come as far.
             self.files.sync_dir(&self.dir).map_err(|cause| failed("sync folder", &self.dir, cause))?;
-            self.active = Some(Active { number, path, file, end: synced, synced, bytes, last_appended });
+            self.active = Some(Active {
+                number,
+                path,
+                file,
+                end: synced,
+                synced,
+                is_unmarked: false,
+                bytes,
+                last_appended,
+            });
             return Ok(());
         };
         self.frames.clear();
@@ -246,7 +263,8 @@ impl Wal {
         let (path, file) = begin_segment(&*self.files, &self.dir, number, &mut self.frames)?;
         let end = self.frames.len() as u64;
         let bytes = self.keeper.segment_bytes();
-        self.active = Some(Active { number, path, file, end, synced: end, bytes, last_appended });
+        self.active =
+            Some(Active { number, path, file, end, synced: end, is_unmarked: true, bytes, last_appended });
         self.keeper.order_spare();
         Ok(())
     }
@@ -258,6 +276,7 @@ impl Wal {
         }
         self.once(|wal| {
             wal.frames.clear();
+            let is_marked = wal.put_mark();
             let before = wal.next_header();
             let mut shape = std::mem::take(&mut wal.shape);
             let put = records.iter().try_for_each(|record| wal.put(&mut shape, record, None));
@@ -267,7 +286,7 @@ impl Wal {
                 let cause = io::Error::new(io::ErrorKind::InvalidInput, "a batch of more than 4 GiB");
                 return Err(failed("write", &wal.dir, cause));
             }
-            wal.make_room(before)?;
+            wal.make_room(before, is_marked)?;
             wal.append()?;
             let appended = records.iter().filter_map(|record| match record {
                 Record::Entries(batch) => Some(batch.last().index),
@@ -281,7 +300,7 @@ impl Wal {
     }
 
     /// Begins another segment if the waiting frames, and a mark behind them, do not fit into this one.
-    fn make_room(&mut self, next: Option<Header>) -> Result<(), StorageError> {
+    fn make_room(&mut self, next: Option<Header>, is_marked: bool) -> Result<(), StorageError> {
         let (Some(next), Some(active)) = (next, &self.active) else {
             let cause = io::Error::other("it was not read yet");
             return Err(failed("write", &self.dir, cause));
@@ -292,7 +311,11 @@ impl Wal {
             return Ok(());
         }
         let closed = Closed { number: active.number, last_appended: active.last_appended };
-        let frames = std::mem::take(&mut self.frames);
+        let mut frames = std::mem::take(&mut self.frames);
+        if is_marked {
+            // The header says as much, and the mark's place is not there.
+            frames.skip_mark();
+        }
         self.frames.put_header(&next);
         self.begin(next.number, Index(0))?;
         self.frames = frames;
@@ -313,27 +336,46 @@ impl Wal {
     }
 
     fn append(&mut self) -> Result<(), StorageError> {
-        let Some(Active { number, path, file, end, synced, .. }) = &mut self.active else { return Ok(()) };
+        let Some(Active { number, path, file, end, synced, is_unmarked, .. }) = &mut self.active else {
+            return Ok(());
+        };
         let bytes = self.frames.seal(*number, *end);
         file.write_all_at(bytes, *end).map_err(|cause| failed("write", path, cause))?;
         file.sync().map_err(|cause| failed("sync", path, cause))?;
         *end += bytes.len() as u64;
-        *synced = *end;
+        (*synced, *is_unmarked) = (*end, true);
         Ok(())
+    }
+
+    /// Puts a mark in front of what is about to be written, if there is none behind the last turn yet.
+    fn put_mark(&mut self) -> bool {
+        let unmarked = self.active.as_ref().filter(|active| active.is_unmarked);
+        if let Some(active) = unmarked {
+            self.frames.put_mark(active.end);
+        }
+        unmarked.is_some()
     }
 
     /// Writes behind a synced turn that it is; the next sync carries it.
     fn mark(&mut self) -> Result<(), StorageError> {
-        let Some(Active { number, path, file, end, synced, .. }) = &mut self.active else { return Ok(()) };
-        if *end != *synced {
+        self.frames.clear();
+        if !self.put_mark() {
             return Ok(()); // There is one already.
         }
-        self.frames.clear();
-        self.frames.put_mark(*end);
+        let Some(Active { number, path, file, end, is_unmarked, .. }) = &mut self.active else {
+            return Ok(());
+        };
         let bytes = self.frames.seal(*number, *end);
         file.write_all_at(bytes, *end).map_err(|cause| failed("write", path, cause))?;
         *end += bytes.len() as u64;
+        *is_unmarked = false;
         Ok(())
+    }
+
+    /// Whether these records, and a mark before and behind them, certainly go into the present segment.
+    fn has_room_for(&self, records: &[Record]) -> bool {
+        let bytes = records.iter().map(frame::bytes_max).fold(2 * frame::MARK_BYTES, usize::saturating_add);
+        self.active.as_ref().is_some_and(|active| active.end.saturating_add(bytes as u64) <= active.bytes)
     }
 
     /// What can be done once a turn has been answered.

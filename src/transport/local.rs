@@ -6,9 +6,9 @@
 //!
 //! Both ways go through the same weather. A request carries the port of its answer; the network puts
 //! one of its own in its stead, so that the answer too can be seen, lost, delayed and doubled. On a
-//! calm day, when nothing delays and nobody listens, it does not: then a message costs no allocation
+//! calm day, when nothing delays and nobody wants to hear of messages, it does not: then a message costs no allocation
 //! and no more than a look at three flags. So a rule that begins while a request is with its receiver
-//! touches the answer only if the weather was not calm when the request left, or somebody listened.
+//! touches the answer only if the weather was not calm when the request left, or somebody listened to messages.
 //!
 //! A peer may also be on another machine ([`Local::attach_remote`]): then what is sent to it, and has come
 //! through the weather, is handed to whoever carries it there; and what arrives from there goes through the
@@ -264,7 +264,7 @@ impl Way {
     /// Whether a message can only arrive, at once, and nobody wants to know.
     fn is_plain(&self) -> bool {
         let network = &self.network;
-        network.latency_ms.is_none() && network.faults.is_calm() && !network.hub.is_listening()
+        network.latency_ms.is_none() && network.faults.is_calm() && !network.hub.hears_messages()
     }
 
     /// The request with a port whose answers go through the weather of the way back.
@@ -345,7 +345,7 @@ impl Way {
     /// Asks first whether anybody listens, so that nothing is locked for nobody. What happens to a peer on
     /// another machine is told by the one that is here.
     fn note(&self, place: &Place, event: impl FnOnce() -> Event) {
-        if self.network.hub.is_listening() {
+        if self.network.hub.hears_messages() {
             let here = if place.is_remote() { &self.to } else { place };
             here.witness().note(event);
         }

@@ -75,7 +75,7 @@ pub struct Args {
     /// Kill the leader of ours so many times, at default timers, and measure how long writes fail
     #[arg(long, value_name = "TRIALS", value_parser = count(10_000))]
     pub fail_over: Option<usize>,
-    /// The program `peer` [default: cargo builds this repository's, in release]
+    /// The program `peer` [default: cargo builds this repository's, for deployment]
     #[arg(long, value_name = "PATH", value_parser = program)]
     pub peer: Option<PathBuf>,
     /// The program etcd [default: the one on PATH; without any, etcd is left out]

@@ -40,7 +40,7 @@ pub fn program(given: Option<&Path>) -> Result<PathBuf> {
     eprintln!("building the program `peer` (give one with --peer)");
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
     let built = Command::new("cargo")
-        .args(["build", "--release", "--quiet", "--example", "peer", "--message-format", "json"])
+        .args(["build", "--profile", "deploy", "--quiet", "--example", "peer", "--message-format", "json"])
         .args(["--manifest-path", manifest])
         .stderr(Stdio::inherit())
         .output()

@@ -94,7 +94,8 @@ impl KvOp {
                 Command::Set { key, .. }
                 | Command::Delete { key }
                 | Command::CompareAndSet { key, .. }
-                | Command::Append { key, .. },
+                | Command::Append { key, .. }
+                | Command::Put { key, .. },
             )
             | KvOp::Query(Query::Get { key } | Query::Read { key, .. }) => Some(key),
             KvOp::Query(Query::Keys { .. } | Query::Count | Query::Digest) => None,
@@ -281,6 +282,7 @@ impl KvModel {
             (Command::Set { value: new, .. }, Some(Answer::Before(before))) => {
                 is(value, before.as_ref()).then(|| self.value(new.clone()))
             }
+            (Command::Put { value: new, .. }, None | Some(Answer::Done)) => Some(self.value(new.clone())),
             (Command::Delete { .. }, None) => Some(Value::Nothing),
             (Command::Delete { .. }, Some(Answer::Before(before))) => {
                 is(value, before.as_ref()).then_some(Value::Nothing)
@@ -347,7 +349,7 @@ impl Model for KvModel {
     fn likeness(&self, op: &KvOp) -> Option<u64> {
         let told = |length: usize| self.longest.map_or(0, |_| length as u64);
         match op {
-            KvOp::Command(Command::Set { value, .. })
+            KvOp::Command(Command::Set { value, .. } | Command::Put { value, .. })
                 if self.shown.is_some() && self.shown(value).is_none() =>
             {
                 Some(2 * told(value.len()))
@@ -415,7 +417,7 @@ fn tells(value: &Value, query: &Query, response: &Response) -> bool {
 
 /// Whether an answer says exactly what was there when the operation took effect.
 fn shows_before(op: &KvOp, answer: &KvAnswer) -> bool {
-    !matches!(answer, KvAnswer::Answer(Answer::Length(_))) && part_told(op, answer).is_none()
+    !matches!(answer, KvAnswer::Answer(Answer::Length(_) | Answer::Done)) && part_told(op, answer).is_none()
 }
 
 /// What a query read, if that is not the whole value.

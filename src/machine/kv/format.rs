@@ -6,7 +6,7 @@
 //! | 1 | delete: key | swapped | keys: prefix, after?, limit | keys: how many, keys |
 //! | 2 | compare and set: key, expected?, new? | different: value? | count | count: number |
 //! | 3 | append: key, value | length: number | digest | digest: 8 bytes, the lowest first |
-//! | 4 | | | read: key, offset, limit | part: value?, number |
+//! | 4 | put: key, value | done | read: key, offset, limit | part: value?, number |
 //!
 //! Keys and values stand behind their length, numbers and lengths are LEB128 varints, and what may
 //! be missing (`?`) is 0, or 1 and the thing itself. Nothing may follow. The log holds these bytes:
@@ -65,6 +65,11 @@ impl Codec for Command {
                 put_bytes(key, into);
                 put_bytes(value, into);
             }
+            Command::Put { key, value } => {
+                into.push(4);
+                put_bytes(key, into);
+                put_bytes(value, into);
+            }
         }
         Ok(())
     }
@@ -81,6 +86,7 @@ impl Codec for Command {
                     Command::CompareAndSet { key, expected, new: take_option(from)? }
                 }
                 3 => Command::Append { key, value: take_bytes(from)? },
+                4 => Command::Put { key, value: take_bytes(from)? },
                 _ => return None,
             })
         })
@@ -103,6 +109,7 @@ impl Codec for Answer {
                 into.push(3);
                 put_varint(*length, into);
             }
+            Answer::Done => into.push(4),
         }
         Ok(())
     }
@@ -113,6 +120,7 @@ impl Codec for Answer {
             1 => Some(Answer::Swapped),
             2 => take_option(from).map(Answer::Different),
             3 => take_varint(from).map(Answer::Length),
+            4 => Some(Answer::Done),
             _ => None,
         })
     }

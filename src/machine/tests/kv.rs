@@ -163,10 +163,12 @@ fn the_bytes_are_fixed() {
     check(Command::delete("k"), &[1, 1, b'k']);
     check(Command::compare_and_set("k", None, Some("v")), &[2, 1, b'k', 0, 1, 1, b'v']);
     check(Command::append("", "v"), &[3, 0, 1, b'v']);
+    check(Command::put("k", "vw"), &[4, 1, b'k', 2, b'v', b'w']);
     assert_eq!(to_bytes(&Answer::Before(Some("v".into()))).unwrap(), [0, 1, 1, b'v'].as_slice());
     assert_eq!(to_bytes(&Answer::Swapped).unwrap(), [1].as_slice());
     assert_eq!(to_bytes(&Answer::Different(None)).unwrap(), [2, 0].as_slice());
     assert_eq!(to_bytes(&Answer::Length(300)).unwrap(), [3, 0xac, 2].as_slice());
+    assert_eq!(to_bytes(&Answer::Done).unwrap(), [4].as_slice());
     assert_eq!(to_bytes(&Query::get("k")).unwrap(), [0, 1, b'k'].as_slice());
     assert_eq!(to_bytes(&Query::keys("p", 7)).unwrap(), [1, 1, b'p', 0, 7].as_slice());
     assert_eq!(to_bytes(&Query::Count).unwrap(), [2].as_slice());
@@ -233,6 +235,7 @@ fn command() -> impl Strategy<Value = Command> {
             new
         }),
         (small(), small()).prop_map(|(key, value)| Command::Append { key, value }),
+        (small(), small()).prop_map(|(key, value)| Command::Put { key, value }),
     ]
 }
 
@@ -287,6 +290,10 @@ impl Model {
                 }
                 self.put(key, new.as_ref().map(|new| new.to_vec()));
                 Answer::Swapped
+            }
+            Command::Put { key, value } => {
+                self.put(key, Some(value.to_vec()));
+                Answer::Done
             }
             Command::Append { key, value } => {
                 let grown = [self.get(key).unwrap_or_default().as_ref(), value.as_ref()].concat();

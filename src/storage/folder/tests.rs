@@ -29,6 +29,7 @@ async fn a_folder_conforms() {
         let mut options = options(1);
         // So small that segments end all the time.
         options.segment_bytes = [64 << 10, 4 << 10, 512][folders % 3];
+        options.syncs_here = folders % 2 == 0;
         Box::new(FolderDisk::open(&place.path().join(folders.to_string()), options).unwrap())
     })
     .await;

@@ -192,6 +192,11 @@ impl Frames {
         self.put(Kind::Header, |into| header.put(into));
     }
 
+    /// Takes the mark away that was put first.
+    pub fn skip_mark(&mut self) {
+        self.bytes.drain(..MARK_BYTES.min(self.bytes.len()));
+    }
+
     pub fn put_mark(&mut self, offset: u64) {
         self.put(Kind::SyncedMark, |into| into.extend(offset.to_le_bytes().into_iter().take(7)));
     }
@@ -227,6 +232,19 @@ impl Frames {
         }
         &self.bytes
     }
+}
+
+/// No frame of this record is longer; of one that may be of any length nothing is known.
+pub(super) fn bytes_max(record: &Record) -> usize {
+    const AROUND_FRAME: usize = 64;
+    const AROUND_COMMAND: usize = 16;
+    let Record::Entries(batch) = record else { return AROUND_FRAME };
+    let commands = batch.commands().iter().map(|command| match command {
+        Command::Noop => AROUND_COMMAND,
+        Command::Data(bytes) => bytes.len().saturating_add(AROUND_COMMAND),
+        Command::Membership(_) => usize::MAX,
+    });
+    commands.fold(AROUND_FRAME, usize::saturating_add)
 }
 
 fn put_varints(numbers: [u64; 3], into: &mut Vec<u8>) {

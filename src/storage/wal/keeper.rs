@@ -1,5 +1,8 @@
 //! Keeps one spare segment at hand, and takes away what is used up: on a thread of its own, so that
 //! no turn waits for it.
+//!
+//! What is used up becomes a spare again, if one is needed: to write zeros over a file that is there costs a small part
+//! of what it costs to have the file system find room for a new one.
 
 use std::{
     io,
@@ -12,7 +15,10 @@ use super::{
     frame::{Frames, is_zero},
     segment_name,
 };
-use crate::storage::{Room, files::Files};
+use crate::storage::{
+    Room,
+    files::{File, Files},
+};
 
 /// The name of the segment that is ready to be used.
 pub(super) const SPARE: &str = "spare";
@@ -20,18 +26,31 @@ pub(super) const SPARE: &str = "spare";
 /// The name of the one that is being made.
 const NEW_SPARE: &str = "spare.new";
 
-/// How much is filled with zeros at a time.
-const PIECE_BYTES: u64 = 1 << 20;
+/// Behind the number of a segment that is used up, and may become a spare.
+const OLD: &str = ".old";
+
+/// How many of those are kept: about as many as one snapshot covers.
+const OLD_MAX: usize = 4;
+
+/// How much is filled with zeros, and synced, at a time: the syncs of turns wait behind no more than that.
+const PIECE_BYTES: u64 = 4 << 20;
 
 /// Makes a spare: filled with zeros and synced, so that from now on its length never changes and the
-/// disk can't run out of room for it.
-pub(super) fn make_spare(files: &dyn Files, dir: &Path, bytes: u64) -> io::Result<()> {
+/// disk can't run out of room for it. `old`: of this file, which nobody needs.
+pub(super) fn make_spare(files: &dyn Files, dir: &Path, bytes: u64, old: Option<PathBuf>) -> io::Result<()> {
     let (new, spare) = (dir.join(NEW_SPARE), dir.join(SPARE));
     match files.remove(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let made = fill(files, &new, bytes).and_then(|()| files.rename(&new, &spare));
+    let file = match old {
+        None => files.create(&new),
+        // That it is no segment any more has to be durable before there are zeros in it.
+        Some(old) => {
+            files.rename(&old, &new).and_then(|()| files.sync_dir(dir)).and_then(|()| files.open(&new))
+        }
+    };
+    let made = file.and_then(|file| fill(&*file, bytes)).and_then(|()| files.rename(&new, &spare));
     if made.is_err() {
         // A disk without room needs what little it took. It fails only if the disk does.
         let _ = files.remove(&new);
@@ -39,16 +58,19 @@ pub(super) fn make_spare(files: &dyn Files, dir: &Path, bytes: u64) -> io::Resul
     made.and_then(|()| files.sync_dir(dir))
 }
 
-fn fill(files: &dyn Files, path: &Path, bytes: u64) -> io::Result<()> {
-    let file = files.create(path)?;
+fn fill(file: &dyn File, bytes: u64) -> io::Result<()> {
+    if file.len()? > bytes {
+        file.set_len(bytes)?;
+    }
     let zeros = vec![0; PIECE_BYTES.min(bytes) as usize];
     let mut at = 0;
     while at < bytes {
         let piece = zeros.get(..(bytes - at).min(PIECE_BYTES) as usize).unwrap_or(&zeros);
         file.write_all_at(piece, at)?;
         at += piece.len() as u64;
+        file.sync()?;
     }
-    file.sync()
+    Ok(())
 }
 
 /// What is to be done.
@@ -57,6 +79,8 @@ enum Order {
     /// Another segment follows this one, which ends here: what is behind its end goes.
     Close(u64, u64),
     Remove(u64),
+    /// Nobody knows any more what segments were used up before.
+    RemoveOld,
     /// Says that everything before it is done.
     Settle(mpsc::Sender<()>),
 }
@@ -66,15 +90,46 @@ struct Place {
     files: Arc<dyn Files>,
     dir: PathBuf,
     segment_bytes: u64,
+    /// Segments that were used up.
+    old: Vec<u64>,
 }
 
 impl Place {
+    fn make_spare(&mut self) -> io::Result<()> {
+        let old = self.old.pop().map(|number| self.old(number));
+        make_spare(&*self.files, &self.dir, self.segment_bytes, old)
+    }
+
+    fn old(&self, number: u64) -> PathBuf {
+        self.dir.join(segment_name(number) + OLD)
+    }
+
+    /// Takes a segment away, or puts it aside.
+    fn remove(&mut self, number: u64) -> io::Result<()> {
+        let path = self.dir.join(segment_name(number));
+        if self.old.len() >= OLD_MAX {
+            return self.files.remove(&path);
+        }
+        self.files.rename(&path, &self.old(number))?;
+        self.old.push(number);
+        Ok(())
+    }
+
+    fn remove_old(&mut self) -> io::Result<()> {
+        self.old.clear();
+        for name in self.files.list(&self.dir)?.iter().filter(|name| name.ends_with(OLD)) {
+            self.files.remove(&self.dir.join(name))?;
+        }
+        Ok(())
+    }
+
     /// Fails only for a spare: what else can't be done now is done at the next start.
-    fn carry_out(&self, order: Order) -> Option<io::Result<()>> {
+    fn carry_out(&mut self, order: Order) -> Option<io::Result<()>> {
         match order {
-            Order::MakeSpare => return Some(make_spare(&*self.files, &self.dir, self.segment_bytes)),
+            Order::MakeSpare => return Some(self.make_spare()),
             Order::Close(number, bytes) => drop(self.close(number, bytes)),
-            Order::Remove(number) => drop(self.files.remove(&self.dir.join(segment_name(number)))),
+            Order::Remove(number) => drop(self.remove(number)),
+            Order::RemoveOld => drop(self.remove_old()),
             Order::Settle(settled) => drop(settled.send(())),
         }
         None
@@ -133,10 +188,10 @@ pub(super) struct Keeper {
 impl Keeper {
     /// A keeper that works beside its caller, and says in `room` whether there is a spare.
     pub fn start(files: Arc<dyn Files>, dir: PathBuf, segment_bytes: u64, room: Room) -> io::Result<Keeper> {
-        let place = Place { files, dir, segment_bytes };
+        let place = Place { files, dir, segment_bytes, old: Vec::new() };
         let (orders, received) = mpsc::channel();
         let (sender, made) = mpsc::channel();
-        let worker = place.clone();
+        let mut worker = place.clone();
         // It ends when the keeper is gone.
         let thread = thread::Builder::new().name("wal-keeper".into()).spawn(move || {
             for order in received {
@@ -151,7 +206,7 @@ impl Keeper {
     /// A keeper that does everything at once, in the caller's thread.
     #[cfg(test)]
     pub fn in_person(files: Arc<dyn Files>, dir: PathBuf, segment_bytes: u64, room: Room) -> Keeper {
-        let place = Place { files, dir, segment_bytes };
+        let place = Place { files, dir, segment_bytes, old: Vec::new() };
         Keeper { place, room, spare: Spare::Unknown, hands: Hands::Own }
     }
 
@@ -187,6 +242,7 @@ impl Keeper {
 
     /// A log was read: these segments nobody needs. Whether there is a spare is looked up once.
     pub fn begin(&mut self, leftovers: Vec<u64>) {
+        self.order(Order::RemoveOld);
         leftovers.into_iter().for_each(|number| self.remove(number));
         if self.spare == Spare::Unknown {
             match self.place.has_blank_spare() {
@@ -245,7 +301,7 @@ impl Keeper {
             self.made(result);
         }
         if self.spare != Spare::Ready {
-            make_spare(&*self.place.files, &self.place.dir, self.place.segment_bytes)?;
+            self.place.make_spare()?;
         }
         self.spare = Spare::Unknown;
         Ok(())

@@ -2,7 +2,8 @@
 //!
 //! Cap'n Proto's capabilities stay on the thread that has them, and clients are used on any. So a [`Caller`] is an
 //! address: what is asked goes into the mailbox of the peer's [`line`](super::line), and the outcome comes back
-//! through the port. The thread ends when the last handle is gone.
+//! through the port. The thread ends when the last handle is gone. Whoever asks on one thread only can have the lines
+//! there, too, and does without waking another thread for each call and each answer.
 
 use std::{
     collections::BTreeMap,
@@ -91,7 +92,7 @@ pub struct Known {
     pub leader: PeerId,
 }
 
-/// A handle on the thread that calls.
+/// A handle on whatever calls: a thread, or lines that are polled by their owner.
 #[derive(Clone)]
 pub struct Caller {
     jobs: mpsc::UnboundedSender<(PeerId, Job)>,
@@ -109,19 +110,22 @@ impl Caller {
     /// # Errors
     /// What came of each address, in words.
     pub async fn find(addresses: Vec<String>, plan: CallerPlan) -> Result<Caller, String> {
-        let (jobs, inbox) = mpsc::unbounded_channel();
-        let (found, finding) = oneshot::channel();
-        let known = Arc::<Mutex<Known>>::default();
-        let (plan, book) = (Arc::new(plan), known.clone());
-        spawn(async move {
-            let addressed = find(&addresses, &plan, &book).await;
-            let goes_on = addressed.is_ok();
-            if found.send(addressed).is_ok() && goes_on {
-                pass_on(plan, book, inbox).await;
-            }
-        })?;
-        let addressed = finding.await.map_err(|_| "there is no thread to call from".to_string())??;
-        Ok(Caller { jobs, known, addressed })
+        let (work, caller) = begin(addresses, plan);
+        spawn(work)?;
+        caller.await
+    }
+
+    /// Finds the cluster without a thread: its lines live in what is returned beside the caller, and get on while
+    /// that is polled.
+    ///
+    /// # Errors
+    /// What came of each address, in words.
+    pub async fn find_here(addresses: Vec<String>, plan: CallerPlan) -> Result<(Caller, LocalSet), String> {
+        let (work, caller) = begin(addresses, plan);
+        let lines = LocalSet::new();
+        drop(lines.spawn_local(work));
+        let caller = lines.run_until(caller).await?;
+        Ok((caller, lines))
     }
 
     /// Starts the thread for a cluster whose peers are known.
@@ -148,7 +152,7 @@ impl Caller {
 
     fn give(&self, to: PeerId, job: Job) {
         if let Err(mpsc::error::SendError((peer, job))) = self.jobs.send((to, job)) {
-            let cause = "the thread that calls has ended".into();
+            let cause = "its connections have ended".into();
             job.fail(&OperatorError::Unreachable { peer, address: String::new(), cause });
         }
     }
@@ -242,6 +246,30 @@ fn mistaken() -> OperatorError {
 
 pub(super) fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
     known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What finds the cluster and then carries calls until the last handle is gone, wherever it is run; and what came of
+/// the finding.
+fn begin(
+    addresses: Vec<String>,
+    plan: CallerPlan,
+) -> (impl Future<Output = ()> + Send + 'static, impl Future<Output = Result<Caller, String>>) {
+    let (jobs, inbox) = mpsc::unbounded_channel();
+    let (found, finding) = oneshot::channel();
+    let known = Arc::<Mutex<Known>>::default();
+    let (plan, book) = (Arc::new(plan), known.clone());
+    let work = async move {
+        let addressed = find(&addresses, &plan, &book).await;
+        let goes_on = addressed.is_ok();
+        if found.send(addressed).is_ok() && goes_on {
+            pass_on(plan, book, inbox).await;
+        }
+    };
+    let caller = async move {
+        let addressed = finding.await.map_err(|_| "there is no thread to call from".to_string())??;
+        Ok(Caller { jobs, known, addressed })
+    };
+    (work, caller)
 }
 
 /// Runs something on a thread of its own.

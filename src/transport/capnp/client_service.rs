@@ -277,9 +277,11 @@ impl wire::client::Server for ClientService {
         async move {
             let mut outcomes = asked?.outcomes().await;
             let mut room = self.room();
-            if !self.pay(outcomes.iter().map(bytes_of).sum::<usize>().min(room)).await {
+            let bytes = outcomes.iter().map(bytes_of).sum::<usize>().min(room);
+            if !self.pay(bytes).await {
                 outcomes.iter_mut().for_each(|outcome| *outcome = Outcome::Unknown);
             }
+            self.0.meter.expect(bytes);
             let mut to = results.get().init_outcomes(outcomes.len() as u32);
             for (place, outcome) in (0..).zip(outcomes) {
                 let rest = room.checked_sub(bytes_of(&outcome));

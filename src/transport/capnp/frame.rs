@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::BufMut;
 use capnp::{
     message::{Reader, ReaderOptions},
     serialize::BufferSegments,
@@ -132,10 +133,10 @@ async fn read_body(
 ) -> io::Result<Option<Share>> {
     let share = allowance.budget.filter(|_| bytes > allowance.free_bytes).map(Budget::open);
     // Whoever is trusted gets room for all of it at once.
-    frame.reserve(if share.is_none() { bytes - frame.len() } else { 0 });
+    let piece_max = if share.is_none() { bytes } else { PIECE_BYTES };
     while frame.len() < bytes {
         let begin = frame.len();
-        let piece = (bytes - begin).min(PIECE_BYTES);
+        let piece = (bytes - begin).min(piece_max);
         if let Some(share) = &share {
             if let Some(passage) = allowance.passage {
                 passage.pass_at_length().await;
@@ -143,13 +144,12 @@ async fn read_body(
             let beyond = (begin + piece).saturating_sub(allowance.free_bytes.max(begin));
             share.grow(beyond).await.map_err(|_| refused("there is no room for so long a frame now"))?;
         }
-        frame.resize(begin + piece, 0);
-        let Some(room) = frame.get_mut(begin..) else { break };
+        frame.reserve(piece);
         match &share {
-            None => drop(from.read_exact(room).await?),
+            None => fill(from, frame, begin + piece, |_| {}).await?,
             Some(share) => tokio::select! {
                 biased;
-                read = fill(from, room, share) => read?,
+                read = fill(from, frame, begin + piece, |count| share.moved(count)) => read?,
                 () = share.evicted() => return Err(refused("a frame was left unfinished, and others needed the room")),
             },
         }
@@ -157,15 +157,18 @@ async fn read_body(
     Ok(share)
 }
 
-async fn fill(from: &mut (impl AsyncRead + Unpin), room: &mut [u8], share: &Share) -> io::Result<()> {
-    let mut filled = 0;
-    while let Some(rest) = room.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match from.read(rest).await? {
+/// Reads on until the frame is so long. What was reserved for it is not touched before its bytes are there.
+async fn fill(
+    from: &mut (impl AsyncRead + Unpin),
+    frame: &mut Vec<u8>,
+    upto: usize,
+    moved: impl Fn(usize),
+) -> io::Result<()> {
+    while frame.len() < upto {
+        let missing = upto - frame.len();
+        match from.read_buf(&mut (&mut *frame).limit(missing)).await? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => {
-                filled += count;
-                share.moved(count);
-            }
+            count => moved(count),
         }
     }
     Ok(())

@@ -36,6 +36,9 @@ use crate::raft::{Index, Outcome, PeerId, Port};
 /// How many proposals are under way in calls of their own before the next ones wait for each other.
 const CALLS: usize = 4;
 
+/// How many are under way at most: a call that is full already gains nothing by waiting.
+const FULL_CALLS: usize = 16;
+
 /// How many bytes of commands share a call. Their answers may be as long as they are, or longer.
 const SHARED_BYTES: usize = 256 << 10;
 
@@ -183,6 +186,7 @@ async fn run(plan: Rc<LinePlan>, mut inbox: mpsc::UnboundedReceiver<Job>) {
 /// What waits until a call can be made.
 struct Desk {
     plan: Rc<LinePlan>,
+    meter: Meter,
     client: wire::client::Client,
     admin: Option<wire::admin::Client>,
     batch_entries_max: usize,
@@ -219,6 +223,7 @@ impl LinePlan {
         let (calls, returned) = (Rc::<Cell<usize>>::default(), Rc::<Notify>::default());
         let mut desk = Desk {
             plan: self.clone(),
+            meter: meter.clone(),
             client,
             admin,
             batch_entries_max,
@@ -290,7 +295,7 @@ impl Desk {
 
     /// Makes calls of what waits, while there may be more of them.
     fn propose(&mut self) {
-        while !self.waiting.is_empty() && self.calls.get() < CALLS {
+        while !self.waiting.is_empty() && self.calls.get() < FULL_CALLS {
             let mut bytes = 0;
             let fitting = self.waiting.iter().take(self.batch_entries_max).take_while(|(proposal, _)| {
                 let first = bytes == 0;
@@ -298,7 +303,12 @@ impl Desk {
                 first || bytes <= SHARED_BYTES
             });
             let count = fitting.count();
+            let is_full = count < self.waiting.len() || bytes >= SHARED_BYTES;
+            if !is_full && self.calls.get() >= CALLS {
+                return;
+            }
             let (proposals, ports): (Vec<_>, Vec<_>) = self.waiting.drain(..count).unzip();
+            self.meter.expect(proposals.iter().map(bytes_of).sum());
             let mut request = self.client.propose_request();
             request.get().set_deadline_ms(self.deadline_ms());
             let mut to = request.get().init_commands(count as u32);
@@ -364,6 +374,14 @@ fn payload(proposal: &Proposal) -> &[u8] {
         Proposal::Plain(payload) | Proposal::InSession { payload, .. } => payload,
         Proposal::Open(_) | Proposal::Close(_) => &[],
     }
+}
+
+/// What a command takes on the wire, or a little more.
+fn bytes_of(proposal: &Proposal) -> usize {
+    const PLAIN: usize = 32;
+    const IN_SESSION: usize = 40;
+    let around = if matches!(proposal, Proposal::InSession { .. }) { PLAIN + IN_SESSION } else { PLAIN };
+    payload(proposal).len() + around
 }
 
 fn write_command(proposal: &Proposal, mut to: wire::command::Builder<'_>) {

@@ -15,6 +15,9 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::budget::Share;
 
+/// The most room that a message is given at once, in words.
+const EXPECTED_WORDS_MAX: usize = 2 << 20;
+
 /// What may be under way on one connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
@@ -49,6 +52,8 @@ struct Figures {
     /// Bytes of answers that the purse pays for: those that wait to be written, and those that are kept.
     owed_bytes: Cell<usize>,
     heard_at: Cell<Instant>,
+    /// How long the next message will be, if that is known before it is begun.
+    expected_words: Cell<Option<u32>>,
     purse: RefCell<Option<Rc<Share>>>,
     /// Why what came was not taken.
     refused: RefCell<Option<String>>,
@@ -71,6 +76,7 @@ impl Meter {
             queued_bytes: Cell::default(),
             owed_bytes: Cell::default(),
             heard_at: Cell::new(Instant::now()),
+            expected_words: Cell::default(),
             purse: RefCell::default(),
             refused: RefCell::default(),
             end: RefCell::default(),
@@ -207,6 +213,18 @@ impl Meter {
             }
             _ => {}
         }
+    }
+
+    /// The message that is begun next carries so much: it gets room for that in one piece. capnp-rpc itself takes eight
+    /// kilobytes for any call and next to none for any answer, and then more, and more.
+    pub(super) fn expect(&self, bytes: usize) {
+        const AROUND_WORDS: usize = 64;
+        let words = bytes.div_ceil(8).saturating_add(AROUND_WORDS).min(EXPECTED_WORDS_MAX);
+        self.0.expected_words.set(u32::try_from(words).ok());
+    }
+
+    pub(super) fn take_expected_words(&self) -> Option<u32> {
+        self.0.expected_words.take()
     }
 
     fn begun(&self, question: u32) {

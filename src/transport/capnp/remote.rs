@@ -99,7 +99,7 @@ impl Mailbox {
     }
 }
 
-/// What a message counts for, in bytes.
+/// What a message counts for, in bytes: a little more than it takes on the wire.
 fn weight(rpc: &Rpc) -> usize {
     const AROUND: usize = 256;
     AROUND
@@ -234,7 +234,7 @@ async fn run(plan: &Rc<Plan>, inbox: &mut Inbox, attempt: &mut u32) -> Option<Du
     plan.found();
     let begun = Instant::now();
     if let Some((rpc, weight)) = first {
-        plan.send(&raft, rpc, weight);
+        plan.send(&raft, &meter, rpc, weight);
     }
     let silence = plan.silence();
     let mut look = interval(silence / 4);
@@ -244,7 +244,7 @@ async fn run(plan: &Rc<Plan>, inbox: &mut Inbox, attempt: &mut u32) -> Option<Du
             _ = &mut system => break,
             mail = inbox.recv() => {
                 let (rpc, weight) = mail?;
-                plan.send(&raft, rpc, weight);
+                plan.send(&raft, &meter, rpc, weight);
             }
             _ = look.tick() => {
                 if meter.unanswered_since().is_some_and(|since| since.elapsed() >= silence) {
@@ -404,7 +404,8 @@ impl Plan {
     }
 
     /// Sends a message, and hands its answer to the port that waits for it.
-    fn send(&self, raft: &wire::raft::Client, rpc: Rpc, weight: usize) {
+    fn send(&self, raft: &wire::raft::Client, meter: &Meter, rpc: Rpc, weight: usize) {
+        meter.expect(weight);
         let underway = Underway { bytes: self.bytes.clone(), weight };
         let sent_at = Instant::now();
         match rpc {

@@ -7,7 +7,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
-    io,
+    io::{self, IoSlice},
     rc::{Rc, Weak},
     time::Duration,
 };
@@ -41,6 +41,9 @@ const READ_BYTES: usize = 8 << 10;
 
 /// How much of the memory for writing is kept from one turn to the next.
 const KEPT_BYTES: usize = 256 << 10;
+
+/// A message of more than this is written from where it is, and not copied to the others first.
+const LONG_BYTES: usize = 32 << 10;
 
 /// How a connection is to be read and written.
 #[derive(Clone)]
@@ -166,6 +169,8 @@ async fn write_all<S: AsyncWrite>(
 ) -> io::Result<()> {
     let mut bytes = Vec::new();
     loop {
+        bytes.clear();
+        bytes.shrink_to(KEPT_BYTES);
         let rung = outbox.rung.notified();
         let batch = std::mem::take(&mut *outbox.queue.borrow_mut());
         if batch.is_empty() {
@@ -179,16 +184,27 @@ async fn write_all<S: AsyncWrite>(
             continue;
         }
         let mut batch = batch.into_iter();
+        let mut long = None;
         while bytes.len() < KEPT_BYTES
+            && long.is_none()
             && let Some(message) = batch.next()
         {
-            serialize::write_message(&mut bytes, &*message).map_err(io::Error::other)?;
+            let segments = message.get_segments_for_output();
+            put_table(&segments, &mut bytes);
+            match segments.iter().map(|segment| segment.len()).sum::<usize>() <= LONG_BYTES {
+                true => segments.iter().for_each(|segment| bytes.extend_from_slice(segment)),
+                false => long = Some(message.clone()),
+            }
         }
         // What is left goes in front of what has come since.
         batch.rev().for_each(|message| outbox.queue.borrow_mut().push_front(message));
-        let mut rest = &bytes[..];
+        let segments = long.as_ref().map(|message| message.get_segments_for_output());
+        let segments = segments.iter().flat_map(|segments| segments.iter());
+        let mut pieces: Vec<_> = segments.map(|segment| IoSlice::new(segment)).collect();
+        pieces.insert(0, IoSlice::new(&bytes));
+        let mut rest = &mut pieces[..];
         while !rest.is_empty() {
-            let write = timeout(patience, to.write(rest));
+            let write = timeout(patience, to.write_vectored(rest));
             let count = tokio::select! {
                 count = write => count.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "nobody reads the answers"))??,
                 why = meter.until_ended() => return Err(io::Error::other(why)),
@@ -197,12 +213,20 @@ async fn write_all<S: AsyncWrite>(
                 return Err(io::ErrorKind::WriteZero.into());
             }
             meter.written(count);
-            rest = rest.get(count..).unwrap_or_default();
+            IoSlice::advance_slices(&mut rest, count);
         }
         to.flush().await?;
-        bytes.clear();
-        bytes.shrink_to(KEPT_BYTES);
     }
+}
+
+/// Puts what stands in front of a message: how many segments it has, less one, and how many words each has, padded to
+/// whole words.
+fn put_table(segments: &[&[u8]], into: &mut Vec<u8>) {
+    let numbers = segments.iter().map(|segment| segment.len() / 8);
+    for number in std::iter::once(segments.len().saturating_sub(1)).chain(numbers) {
+        into.extend_from_slice(&(number as u32).to_le_bytes());
+    }
+    into.resize(into.len().next_multiple_of(8), 0);
 }
 
 /// The connection itself.
@@ -217,7 +241,8 @@ impl Connection<Side> for Link {
     }
 
     fn new_outgoing_message(&mut self, first_segment_words: u32) -> Box<dyn OutgoingMessage> {
-        let allocator = HeapAllocator::new().first_segment_words(first_segment_words);
+        let words = self.0.meter.take_expected_words().unwrap_or(first_segment_words);
+        let allocator = HeapAllocator::new().first_segment_words(words);
         let (meter, outbox) = (self.0.meter.clone(), self.0.outbox.clone());
         Box::new(Letter { message: Builder::new(allocator), meter, outbox })
     }

@@ -49,7 +49,7 @@ impl fmt::Display for OrNothing<'_> {
 impl fmt::Debug for KvOp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            KvOp::Command(Command::Set { key, value }) => {
+            KvOp::Command(Command::Set { key, value } | Command::Put { key, value }) => {
                 write!(f, "set {} to {}", Quoted(key), Quoted(value))
             }
             KvOp::Command(Command::Delete { key }) => write!(f, "delete {}", Quoted(key)),
@@ -73,7 +73,7 @@ impl fmt::Debug for KvAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             KvAnswer::Answer(Answer::Before(value)) => write!(f, "before: {}", OrNothing(value)),
-            KvAnswer::Answer(Answer::Swapped) => f.write_str("done"),
+            KvAnswer::Answer(Answer::Swapped | Answer::Done) => f.write_str("done"),
             KvAnswer::Answer(Answer::Different(value)) => write!(f, "it is {}", OrNothing(value)),
             KvAnswer::Answer(Answer::Length(length)) => write!(f, "{length} bytes"),
             KvAnswer::Response(Response::Value(value)) => write!(f, "{}", OrNothing(value)),
