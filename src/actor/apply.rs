@@ -73,6 +73,14 @@ impl Told {
     }
 }
 
+/// A run that is planned.
+#[derive(Default)]
+struct Plan {
+    run: Run,
+    /// For each entry its term, and what becomes of it.
+    steps: Vec<(Term, Step)>,
+}
+
 /// What was planned of an entry.
 enum Step {
     Settled(Outcome),
@@ -165,15 +173,15 @@ impl MachineActor {
                     }
                 }
                 Engine::Hired(_) => {
-                    let Some((run, steps, jobs)) = self.plan(due.as_slice(), stop) else { break };
+                    let Some((plan, jobs)) = self.plan(due.as_slice(), stop) else { break };
                     let gauges = self.parts.gauges.clone();
                     match self.engine.run(jobs, |first, last| gauges.set_applying(Some((first, last)))) {
-                        Soon::Now(Some(ran)) => self.complete(&run, steps, ran, &mut waiters, ctx),
+                        Soon::Now(Some(ran)) => self.complete(plan, ran, &mut waiters, ctx),
                         Soon::Now(None) => return self.fallen = true,
                         Soon::Later(ran) => {
                             return ctx.wait(ran.into_actor(self).map(move |ran, actor, ctx| match ran {
                                 Some(ran) => {
-                                    actor.complete(&run, steps, ran, &mut waiters, ctx);
+                                    actor.complete(plan, ran, &mut waiters, ctx);
                                     // What had to wait for its turn: before anything that came later.
                                     actor.apply(due, waiters, ctx);
                                 }
@@ -255,16 +263,12 @@ impl MachineActor {
 
     /// Says of each entry what it is. Stops after so many as one message brings, before an entry that has to be run on
     /// its own, and before a repeat of what is only about to be run.
-    fn plan(
-        &mut self,
-        due: &[Batch],
-        stop: Index,
-    ) -> Option<(Run, Vec<(Term, Step)>, Vec<(Position, Bytes)>)> {
+    fn plan(&mut self, due: &[Batch], stop: Index) -> Option<(Plan, Vec<(Position, Bytes)>)> {
         let entries_max = self.parts.identity.config.batch_entries_max;
-        let (mut run, mut steps, mut jobs) = (Run::default(), Vec::new(), Vec::<(Position, Bytes)>::new());
+        let (mut plan, mut jobs) = (Plan::default(), Vec::<(Position, Bytes)>::new());
         for (at, command) in due.iter().flat_map(Batch::entries) {
             let alone = jobs.last().is_some_and(|(job, _)| job.index <= self.careful_upto);
-            if at.index >= stop || alone || steps.len() >= entries_max {
+            if at.index >= stop || alone || plan.steps.len() >= entries_max {
                 break;
             }
             let step = match judge(&mut self.sessions, &mut self.membership, at, command) {
@@ -279,24 +283,17 @@ impl MachineActor {
                     }))
                 }
             };
-            steps.push((at.term, step));
-            run.add(at, command);
+            plan.steps.push((at.term, step));
+            plan.run.add(at, command);
         }
-        (!steps.is_empty()).then_some((run, steps, jobs))
+        (!plan.steps.is_empty()).then_some((plan, jobs))
     }
 
     /// Remembers the answers, and tells those who wait for them.
-    fn complete(
-        &mut self,
-        run: &Run,
-        steps: Vec<(Term, Step)>,
-        ran: Vec<Ran>,
-        waiters: &mut Waiters,
-        ctx: &mut Context<Self>,
-    ) {
+    fn complete(&mut self, plan: Plan, ran: Vec<Ran>, waiters: &mut Waiters, ctx: &mut Context<Self>) {
         let first = self.applied.index.next();
         let mut ran = ran.into_iter();
-        for (index, (term, step)) in (first.0..).map(Index).zip(steps) {
+        for (index, (term, step)) in (first.0..).map(Index).zip(plan.steps) {
             let (outcome, session) = match step {
                 Step::Settled(outcome) => (outcome, None),
                 Step::Run(session) => {
@@ -316,7 +313,7 @@ impl MachineActor {
                 port.answer(outcome.clone());
             }
         }
-        self.finish(run, ctx);
+        self.finish(&plan.run, ctx);
     }
 
     /// A run is applied, and everybody told who waited for one of its entries.

@@ -150,6 +150,10 @@ struct Session {
     /// needs more.
     latest: Option<Kept>,
     /// The answers to the sequences before that; with it never more than the window.
+    #[expect(
+        clippy::box_collection,
+        reason = "most sessions have none, and a table of short ones is a quick one"
+    )]
     older: Option<Box<VecDeque<Kept>>>,
 }
 
