@@ -81,11 +81,11 @@ pub(crate) enum Engine {
     Inline(Box<dyn AnyMachine>),
     /// Nobody now: the machine is being restored on another thread, and comes back before anybody asks.
     Away,
-    /// An actor of the user's own.
+    /// An actor of the user's own, or a thread of the machine's own.
     Hired(Box<dyn Hired>),
 }
 
-/// An actor of the user's own, behind bytes. A future that gives `None` says that it has fallen.
+/// Who is not the machine actor, behind bytes. A future that gives `None` says that it has fallen.
 pub(crate) trait Hired: Send {
     /// Starts it.
     fn start(&mut self, parent: Recipient<ChildDown>, gauges: &Arc<Gauges>);

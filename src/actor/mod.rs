@@ -53,6 +53,7 @@ mod introductions;
 mod leash;
 pub(crate) mod machine;
 mod orders;
+pub(crate) mod own_thread;
 pub(crate) mod parts;
 mod peer;
 mod poison;

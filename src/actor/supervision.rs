@@ -148,7 +148,8 @@ impl<A: Actor<Context = Context<A>>> Future for Guard<A> {
     }
 }
 
-fn how(cause: &(dyn Any + Send)) -> End {
+/// How somebody ended who panicked with this.
+pub(super) fn how(cause: &(dyn Any + Send)) -> End {
     if cause.is::<Injected>() {
         return End::Injected;
     }

@@ -22,6 +22,7 @@ use crate::{
         custom::{Engine, HiredActor, MachineLike},
         host::{HostHandle, PeerPlan, Seat},
         machine::MachineFactory,
+        own_thread::OwnThread,
         parts::Failures,
     },
     client::{Client, Endpoint},
@@ -45,6 +46,7 @@ pub struct Builder<I: Interface> {
     config: Config,
     seed: Option<u64>,
     threads: Threads,
+    machine_apart: bool,
     latency_ms: Option<RangeInclusive<u64>>,
     sync_ms: Option<RangeInclusive<u64>>,
     observers: Vec<Box<dyn Observer>>,
@@ -71,6 +73,18 @@ enum Threads {
     PerPeer,
     /// None: they run where they are started.
     Caller,
+}
+
+/// Makes machines that have a thread of their own.
+struct Apart(Arc<dyn MachineFactory>);
+
+impl MachineFactory for Apart {
+    fn build(&self, peer: PeerId) -> Engine {
+        match self.0.build(peer) {
+            Engine::Inline(machine) => Engine::Hired(Box::new(OwnThread::new(machine))),
+            hired => hired,
+        }
+    }
 }
 
 /// Makes the machines of a cluster from a function.
@@ -108,6 +122,7 @@ impl<I: Interface> Builder<I> {
             config: Config::default(),
             seed: None,
             threads: Threads::default(),
+            machine_apart: false,
             latency_ms: None,
             sync_ms: None,
             observers: Vec::new(),
@@ -211,6 +226,16 @@ impl<I: Interface> Builder<I> {
     #[must_use]
     pub fn on_this_thread(mut self) -> Self {
         self.threads = Threads::Caller;
+        self
+    }
+
+    /// Whether the machine of each peer of a live cluster has a thread of its own. For machines whose commands or
+    /// queries take more than a millisecond or so: beside the rules such a one keeps heartbeats waiting, and a leader
+    /// that is silent for an election time-out is replaced. It costs two switches of threads for each batch.
+    /// [An actor](Cluster::of_actors) is not moved: it may hire an arbiter itself. Default `false`.
+    #[must_use]
+    pub fn machine_on_own_thread(mut self, own_thread: bool) -> Self {
+        self.machine_apart = own_thread;
         self
     }
 
@@ -377,6 +402,10 @@ impl<I: Interface> Builder<I> {
         disks: Disks,
     ) -> Inner {
         let is_live = threads.is_some();
+        let factory = match self.machine_apart && is_live {
+            true => Arc::new(Apart(self.factory)),
+            false => self.factory,
+        };
         let hub = Hub::new();
         for observer in self.observers {
             hub.attach_boxed(observer);
@@ -394,7 +423,7 @@ impl<I: Interface> Builder<I> {
                 is_live,
                 hub: hub.clone(),
                 network: network.clone(),
-                factory: self.factory.clone(),
+                factory: factory.clone(),
                 failures: failures.clone(),
             });
             places.insert(id, Place { seat, disk, host: host.clone() });

@@ -1,8 +1,12 @@
 //! Clusters in one process, on one thread or many: the same books agree as in simulations.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::{self, ThreadId},
+    time::Duration,
 };
 
 use crate::common::{
@@ -11,6 +15,8 @@ use crate::common::{
 use raft_actors::{
     Cluster, Config,
     cluster::Crash,
+    error::ClientError,
+    machine::closure,
     raft::{ActorKind, Event, RoleKind},
 };
 
@@ -80,6 +86,60 @@ async fn everything_falls_with_a_machine_that_is_an_actor() {
     let cluster = Cluster::of_actors(|_| LedgerActor::default()).config(config).thread_per_peer(true);
     let cluster = cluster.observe(recording.clone()).start().await.unwrap();
     falls_and_heals(cluster, recording).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_falls_with_a_machine_on_a_thread_of_its_own() {
+    let recording = Recording::default();
+    let mut config = Config::default();
+    (config.snapshot_entries, config.trail_entries) = (40, 10);
+    let cluster = Cluster::of(|_| Ledger::default()).config(config).machine_on_own_thread(true);
+    let cluster = cluster.observe(recording.clone()).start().await.unwrap();
+    falls_and_heals(cluster, recording).await;
+}
+
+/// Each command takes longer than any election timeout, and nobody is deposed for it.
+#[tokio::test]
+async fn a_slow_machine_on_a_thread_of_its_own_keeps_no_heartbeat_waiting() {
+    let recording = Recording::default();
+    let slow = |_| {
+        closure(0u64, |sum: &mut u64, more: u64| {
+            thread::sleep(Duration::from_millis(400));
+            *sum += more;
+            (*sum, thread::current().name().map(str::to_string))
+        })
+    };
+    let cluster =
+        Cluster::of(slow).machine_on_own_thread(true).observe(recording.clone()).start().await.unwrap();
+    let leader = leader(&cluster).await;
+    for sum in 1..=3 {
+        let told = cluster.client().propose(&1).await.unwrap();
+        assert_eq!(told, (sum, Some("raft-machine".to_string())));
+    }
+    assert_eq!(cluster.leader(), Some(leader));
+    assert!(!recording.has(|event| matches!(event, Event::SteppedDown { .. })));
+    cluster.shutdown().await.unwrap();
+}
+
+/// A command that makes the machine panic takes its thread along, and both are made anew.
+#[tokio::test]
+async fn a_panic_on_a_machines_own_thread_is_healed() {
+    let poison = Arc::new(AtomicBool::new(true));
+    let machine = move |_| {
+        let poison = poison.clone();
+        closure(0u64, move |sum: &mut u64, more: u64| {
+            assert!(more != 13 || !poison.swap(false, Ordering::Relaxed), "the first 13 is too much");
+            *sum += more;
+            *sum
+        })
+    };
+    let cluster = Cluster::of(machine).peers(1).machine_on_own_thread(true).start().await.unwrap();
+    let client = cluster.client();
+    assert_eq!(client.propose(&1).await.unwrap(), 1);
+    assert!(matches!(client.propose(&13).await, Err(ClientError::Unknown)), "nobody heard what came of it");
+    assert_eq!(client.propose(&1).await.unwrap(), 15);
+    let said = cluster.shutdown().await.unwrap_err().to_string();
+    assert!(said.contains("machine fell: it panicked: the first 13 is too much"), "{said}");
 }
 
 /// One peer alone, on the caller's small runtime.
