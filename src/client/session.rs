@@ -5,13 +5,17 @@
 //! in doubt: from the lowest unanswered number on, in order, through whichever peer leads by then.
 //!
 //! As long as all is well, nothing stands between caller and cluster: a command is sent where it is submitted, and
-//! its answer goes straight into the caller's hands, both under the lock of the session's [`Window`]. Everything
-//! else, refusals, silence, deadlines, is the business of a task, the [`Driver`]. An answer never waits for the
-//! lock, for it comes from a peer, or from a thread that sends to one: if somebody has it, the driver settles it.
+//! its answer goes straight into the caller's hands. Everything else, refusals, silence, deadlines, is the business
+//! of a task, the [`Driver`].
+//!
+//! Two locks: one keeps the order of what is sent, and is held until it is; the other is the [`Window`]'s, and nobody
+//! sends or wakes anybody while it is held, for whoever wakes up may take the core, and need it. An answer never
+//! waits for a lock: it comes from a peer. If somebody has the window, the driver settles it.
 
 use std::{
     future::Future,
     marker::PhantomData,
+    mem::take,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     task::{self, Poll},
@@ -28,20 +32,19 @@ use super::{PAUSE, Repeat, Way, spawn};
 use crate::{
     error::ClientError,
     machine::{Codec, Interface, envelope, session::SessionId},
-    raft::{Listener, Outcome},
+    raft::{Listener, Outcome, Port},
 };
 
 mod driver;
 mod window;
 
 use driver::Driver;
-use window::Window;
+use window::{Parcel, Window};
 
 /// A session with a cluster. Commands are applied in the order in which they were submitted, each
 /// once, also across changes of leaders, snapshots and restarts.
 pub struct Session<I: Interface> {
     id: u128,
-    way: Way,
     shared: Arc<Shared>,
     resumed_at: u64,
     types: PhantomData<fn() -> I>,
@@ -55,6 +58,9 @@ pub struct Ticket<I: Interface> {
 
 /// What callers, answers and the driver share.
 struct Shared {
+    way: Way,
+    /// Whoever sends; before the window.
+    sending: Mutex<()>,
     window: Mutex<Window>,
     /// The free places in the window, but for those that it has not given back yet.
     places: Semaphore,
@@ -65,16 +71,39 @@ struct Shared {
 }
 
 impl Shared {
+    fn sending(&self) -> MutexGuard<'_, ()> {
+        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn window(&self) -> MutexGuard<'_, Window> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn send(self: &Arc<Self>, parcel: Parcel) {
+        let port = Port::told(parcel.about, self.clone());
+        self.way.endpoint.propose(parcel.to, parcel.envelope, port);
+    }
+
     /// What became of one command. Places that are free again go back in bulk, or once there are no others: while there
     /// are, nobody waits for one.
-    fn settle(&self, window: &mut Window, about: u64, outcome: Outcome) -> Result<(), ClientError> {
-        window.settle(about, outcome)?;
-        if self.places.available_permits() == 0 {
-            self.places.add_permits(std::mem::take(&mut window.freed));
+    fn settle(
+        &self,
+        mut window: MutexGuard<'_, Window>,
+        about: u64,
+        outcome: Outcome,
+    ) -> Result<(), ClientError> {
+        let told = window.settle(about, outcome)?;
+        let freed = match self.places.available_permits() {
+            0 => take(&mut window.freed),
+            _ => 0,
+        };
+        drop(window);
+        if freed > 0 {
+            self.places.add_permits(freed);
+        }
+        if let Some((answer, result)) = told {
+            // Whoever waited may have left.
+            let _ = answer.send(result);
         }
         Ok(())
     }
@@ -84,7 +113,8 @@ impl Shared {
         if let Ok(place) = self.places.try_acquire() {
             return Ok(place);
         }
-        self.places.add_permits(std::mem::take(&mut self.window().freed));
+        let freed = take(&mut self.window().freed);
+        self.places.add_permits(freed);
         self.places.acquire().await.map_err(|_| ClientError::SessionExpired)
     }
 
@@ -97,17 +127,17 @@ impl Shared {
 
 impl Listener for Shared {
     fn hear(&self, about: u64, outcome: Outcome) {
-        if matches!(outcome, Outcome::Applied(_) | Outcome::Rejected) {
-            let mut window = match self.window.try_lock() {
-                Ok(window) => window,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => return drop(self.trouble.unbounded_send((about, outcome))),
-            };
-            // Neither of the two ends a session.
-            drop(self.settle(&mut window, about, outcome));
-        } else {
-            drop(self.trouble.unbounded_send((about, outcome)));
-        }
+        let window = match outcome {
+            Outcome::Applied(_) | Outcome::Rejected => self.window.try_lock(),
+            _ => Err(TryLockError::WouldBlock),
+        };
+        let window = match window {
+            Ok(window) => window,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return drop(self.trouble.unbounded_send((about, outcome))),
+        };
+        // Neither of the two ends a session.
+        drop(self.settle(window, about, outcome));
     }
 }
 
@@ -135,11 +165,13 @@ impl<I: Interface> Session<I> {
         let shared = Arc::new(Shared {
             window: Mutex::new(Window::new(way.clone(), session, last)),
             places: Semaphore::new(way.limits.session_window),
+            sending: Mutex::default(),
+            way,
             trouble,
             called: Notify::new(),
         });
         spawn(Driver::new(shared.clone(), troubles).run());
-        Ok(Session { id, way, shared, resumed_at: last, types: PhantomData })
+        Ok(Session { id, shared, resumed_at: last, types: PhantomData })
     }
 
     /// The session's id: with it [`Client::resume_session`](super::Client::resume_session) takes it up
@@ -161,12 +193,18 @@ impl<I: Interface> Session<I> {
     pub async fn submit(&self, command: &I::Command) -> Result<Ticket<I>, ClientError> {
         let place = self.shared.place().await?;
         let (sender, answer) = oneshot::channel();
-        self.way.with_encoded(super::no_header, command, |draft| {
+        self.shared.way.with_encoded(super::no_header, command, |command| {
+            let _in_order = self.shared.sending();
             let mut window = self.shared.window();
             if window.is_over {
                 return Err(ClientError::SessionExpired);
             }
-            if window.take_in(draft, sender, &self.shared) {
+            let (parcel, is_sooner) = window.take_in(command, sender);
+            drop(window);
+            if let Some(parcel) = parcel {
+                self.shared.send(parcel);
+            }
+            if is_sooner {
                 self.shared.called.notify_one();
             }
             Ok(())

@@ -26,20 +26,24 @@ impl Driver {
         let shared = self.shared.clone();
         loop {
             let (alarm, is_open) = {
+                let _in_order = shared.sending();
                 let mut window = shared.window();
                 if window.is_over || !(window.is_open || window.is_awaited()) {
                     return;
                 }
-                window.look(&shared);
+                let parcels = window.look();
                 window.alarm = window.look_at();
-                (window.alarm, window.is_open)
+                let (alarm, is_open) = (window.alarm, window.is_open);
+                drop(window);
+                parcels.into_iter().for_each(|parcel| shared.send(parcel));
+                (alarm, is_open)
             };
             tokio::select! {
                 // In this order, always: simulations repeat themselves.
                 biased;
                 () = poll_fn(|cx| shared.window().poll_left(cx)), if !is_open => {}
                 Some((about, outcome)) = next(&mut self.trouble) => {
-                    let settled = shared.settle(&mut shared.window(), about, outcome);
+                    let settled = shared.settle(shared.window(), about, outcome);
                     if let Err(fatal) = settled {
                         return shared.give_up(&fatal);
                     }

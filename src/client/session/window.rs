@@ -1,20 +1,30 @@
 //! A session's window: the commands that are under way, and what the outcome of one means for the rest.
 
-use std::{collections::VecDeque, sync::Arc, task, time::Duration};
+use std::{collections::VecDeque, task, time::Duration};
 
 use bytes::Bytes;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::Shared;
 use crate::{
     client::{PAUSE, Way},
     error::ClientError,
     machine::{envelope, session::SessionId},
-    raft::{Outcome, PeerId, Port},
+    raft::{Outcome, PeerId},
 };
 
 /// Where the caller of one command waits.
 pub(super) type Answer = oneshot::Sender<Result<Bytes, ClientError>>;
+
+/// An answer, and who waits for it.
+pub(super) type Told = (Answer, Result<Bytes, ClientError>);
+
+/// A command to be sent.
+pub(super) struct Parcel {
+    pub to: PeerId,
+    /// The sequence, and the round.
+    pub about: u64,
+    pub envelope: Bytes,
+}
 
 /// One command in the window.
 struct Item {
@@ -91,9 +101,9 @@ impl Window {
         }
     }
 
-    /// The session's next command, all of the draft; sent at once unless there is a pause. Whether the driver has to be
-    /// told, as it would look too late.
-    pub fn take_in(&mut self, draft: &mut Vec<u8>, answer: Answer, shared: &Arc<Shared>) -> bool {
+    /// The session's next command, all of the draft: what is to be sent now, unless there is a pause, and whether the
+    /// driver has to be told, as it would look too late.
+    pub fn take_in(&mut self, draft: &mut Vec<u8>, answer: Answer) -> (Option<Parcel>, bool) {
         let now = Instant::now();
         if self.items.is_empty() || self.is_moving {
             self.is_moving = false;
@@ -104,37 +114,30 @@ impl Window {
         envelope::put_in_session(self.session, sequence, self.lowest, draft);
         let (command, header) = draft.split_at(length);
         let envelope = Bytes::from([header, command].concat());
+        let parcel = self.resend.is_none().then(|| self.parcel(sequence, &envelope));
         let deadline = now + self.way.limits.deadline;
-        self.items.push_back(Item {
-            envelope: envelope.clone(),
-            answer: Some(answer),
-            deadline,
-            settled: false,
-        });
-        if self.resend.is_none() {
-            self.send_one(sequence, envelope, shared);
-        }
+        self.items.push_back(Item { envelope, answer: Some(answer), deadline, settled: false });
         let look_at = deadline.min(self.stalled_at);
         let is_sooner = self.alarm.is_none_or(|alarm| look_at < alarm);
         if is_sooner {
             self.alarm = Some(look_at);
         }
-        is_sooner
+        (parcel, is_sooner)
     }
 
-    fn send_one(&self, sequence: u64, envelope: Bytes, shared: &Arc<Shared>) {
-        let port = Port::told(tag(self.round, sequence), shared.clone());
-        self.way.endpoint.propose(self.target, envelope, port);
+    fn parcel(&self, sequence: u64, envelope: &Bytes) -> Parcel {
+        Parcel { to: self.target, about: tag(self.round, sequence), envelope: envelope.clone() }
     }
 
-    /// What became of one command. `Err`: of all of them, for good.
-    pub fn settle(&mut self, about: u64, outcome: Outcome) -> Result<(), ClientError> {
+    /// What became of one command; whom to tell of it, if anybody waits for it. `Err`: of all of them, for good.
+    pub fn settle(&mut self, about: u64, outcome: Outcome) -> Result<Option<Told>, ClientError> {
         let sequence = sequence_of(about);
         let Some(number) = sequence.checked_sub(self.lowest).map(|number| number as usize) else {
-            return Ok(());
+            return Ok(None);
         };
         match outcome {
             Outcome::Applied(_) | Outcome::Rejected => {
+                let mut told = None;
                 if let Some(item) = self.items.get_mut(number) {
                     if sequence < self.slow_upto {
                         // On a slow link answers take long and are none the worse: what is sent again before they can
@@ -146,12 +149,13 @@ impl Window {
                     }
                     item.settled = true;
                     let result = self.way.settle(outcome);
-                    item.answer.take().into_iter().for_each(|answer| drop(answer.send(result.clone())));
+                    told = item.answer.take().map(|answer| (answer, result));
                 }
                 self.advance();
+                return Ok(told);
             }
             Outcome::SessionExpired | Outcome::Poisoned { .. } | Outcome::TooLarge { .. } => {
-                return self.way.settle(outcome).map(drop);
+                return self.way.settle(outcome).map(|_| None);
             }
             _ if about != tag(self.round, sequence) => {}
             // It waits for what it has answered before: this is a session of our id that began anew,
@@ -170,7 +174,7 @@ impl Window {
                 self.resend(PAUSE, None, self.lowest);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Moves on to the first command that is not settled.
@@ -208,8 +212,8 @@ impl Window {
         Some(deadlines.take(1).fold(resend_at, Instant::min))
     }
 
-    /// Does what is due: tells those whose time is up, and sends again what has to be.
-    pub fn look(&mut self, shared: &Arc<Shared>) {
+    /// Does what is due: tells those whose time is up, and says what has to be sent again.
+    pub fn look(&mut self) -> Vec<Parcel> {
         let now = Instant::now();
         for item in self.items.iter_mut().take_while(|item| item.deadline <= now) {
             item.answer.take().into_iter().for_each(|answer| drop(answer.send(Err(ClientError::Unknown))));
@@ -225,12 +229,10 @@ impl Window {
             self.stalled_at = now + self.patience;
             self.resend(Duration::ZERO, None, self.lowest);
         }
-        if let Some((_, from)) = self.resend.take_if(|(at, _)| *at <= now) {
-            let first = from.saturating_sub(self.lowest).min(self.items.len() as u64);
-            for (number, item) in self.items.iter().enumerate().skip(first as usize) {
-                self.send_one(self.lowest + number as u64, item.envelope.clone(), shared);
-            }
-        }
+        let Some((_, from)) = self.resend.take_if(|(at, _)| *at <= now) else { return Vec::new() };
+        let first = from.saturating_sub(self.lowest);
+        let items = (self.lowest..).zip(&self.items).skip(first as usize);
+        items.map(|(sequence, item)| self.parcel(sequence, &item.envelope)).collect()
     }
 
     /// Whether anybody waits for an answer.
