@@ -76,7 +76,10 @@ async fn what_is_whole_is_verified() {
     let data = data().await;
     let output = wal(&["verify"], data.path());
     assert!(output.status.success(), "{}", text(&output.stdout));
-    assert_eq!(text(&output.stdout).matches(": whole: term 1, vote for peer").count(), 3);
+    let said = text(&output.stdout);
+    assert_eq!(said.matches(": whole: term ").count(), 3, "{said}");
+    // Two votes elect a leader: the third may not have been asked for in time.
+    assert!(said.matches(", vote for peer").count() >= 2, "{said}");
 }
 
 #[tokio::test]
