@@ -59,7 +59,7 @@ enum Verdict<'a> {
 
 /// What became of an entry whose answer may still be with those of others.
 #[derive(Clone)]
-enum Told {
+pub(super) enum Told {
     Settled(Outcome),
     Applied(Place),
 }
@@ -221,10 +221,9 @@ impl MachineActor {
     /// Judges, applies and answers entry by entry, so many as one message brings.
     fn run_through(&mut self, due: &[Batch], stop: Index, waiters: &mut Waiters) -> Run {
         let mut run = Run::default();
-        let MachineActor { engine, sessions, membership, answers, orphans, parts, .. } = self;
+        let MachineActor { engine, sessions, membership, answers, homes, orphans, parts, .. } = self;
         let Engine::Inline(machine) = engine else { return run };
         let is_awaited = !(waiters.is_empty() && orphans.is_empty());
-        let mut homes: Vec<(Port, Told)> = Vec::with_capacity(waiters.len());
         let entries = due.iter().flat_map(Batch::entries).take(parts.identity.config.batch_entries_max);
         fetch(sessions, entries.clone());
         for (at, command) in entries.take_while(|(at, _)| at.index < stop) {
@@ -255,7 +254,7 @@ impl MachineActor {
             homes.extend(port.map(|port| (port, told)));
         }
         let mut sealed = answers.seal();
-        for (port, told) in homes {
+        for (port, told) in homes.drain(..) {
             port.answer(told.outcome(&mut sealed));
         }
         run

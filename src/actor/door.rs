@@ -35,11 +35,10 @@ struct Inbox {
     queries: Vec<Query>,
     bytes: usize,
     /// Who lives behind the door; nobody while the peer is down.
-    tenant: Option<Tenant>,
+    tenant: Option<Arc<Tenant>>,
 }
 
 /// The peer behind a door, and where its role is found.
-#[derive(Clone)]
 pub struct Tenant {
     /// The peer.
     pub peer: Addr<Peer>,
@@ -104,7 +103,7 @@ impl Door {
     /// A peer moves in, or nobody lives here any more: then what waits is answered.
     pub fn open_to(&self, tenant: Option<Tenant>) {
         let mut inbox = self.inbox();
-        inbox.tenant = tenant;
+        inbox.tenant = tenant.map(Arc::new);
         if inbox.tenant.is_none() {
             let mail = mem::take(&mut *inbox);
             drop(inbox);
@@ -144,9 +143,10 @@ impl Door {
         }
         inbox.bytes += bytes;
         push(&mut inbox, port);
-        if inbox.count() == 1
-            && let Some(tenant) = &inbox.tenant
-        {
+        let ring = if inbox.count() == 1 { inbox.tenant.clone() } else { None };
+        // Whoever wakes up may take this core, and come for the inbox first of all.
+        drop(inbox);
+        if let Some(tenant) = ring {
             tenant.ring();
         }
     }

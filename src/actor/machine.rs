@@ -12,6 +12,7 @@ use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message
 
 use super::{
     answers::Answers,
+    apply::Told,
     custom::{Engine, Soon},
     parts::Parts,
     peer::Peer,
@@ -59,6 +60,8 @@ pub struct MachineActor {
     pub(super) membership: Arc<Membership>,
     /// Of the entries that are being applied.
     pub(super) answers: Answers,
+    /// Who gets which of them; room that is used again.
+    pub(super) homes: Vec<(Port, Told)>,
     /// Clients whose leader stepped down.
     pub(super) orphans: Orphans,
     /// Queries that wait for an index.
@@ -97,6 +100,7 @@ impl MachineActor {
             applied: Position::ZERO,
             membership: Arc::default(),
             answers: Answers::default(),
+            homes: Vec::new(),
             orphans: Orphans::default(),
             reads: VecDeque::new(),
             careful_upto: careful_upto.unwrap_or_default(),

@@ -16,11 +16,6 @@ impl Waiters {
         Waiters { groups: groups.collect() }
     }
 
-    /// How many they are.
-    pub fn len(&self) -> usize {
-        self.groups.iter().map(|(.., ports)| ports.len()).sum()
-    }
-
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()

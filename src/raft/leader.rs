@@ -152,6 +152,10 @@ impl Leader {
     /// Appends, in batches that fit into one message each.
     fn append(&mut self, commands: Vec<Command>, why: Why) {
         let config = self.state.config().clone();
+        let weight: usize = commands.iter().map(Command::weight).sum();
+        if commands.len() <= config.batch_entries_max && weight <= config.batch_bytes_max {
+            return self.fresh.extend(self.state.append(commands, why));
+        }
         let mut rest = commands.into_iter().peekable();
         while rest.peek().is_some() {
             let mut chunk = Vec::with_capacity(rest.len().min(config.batch_entries_max));
