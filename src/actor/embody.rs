@@ -31,6 +31,11 @@ pub trait Embody: Role + Receive<Tick> + Receive<Propose> + Receive<ReadIndex> {
         ctx: &mut Context<RoleActor<Self>>,
     );
 
+    /// Who follows: of a leader, every other member.
+    fn followers(&self) -> Vec<FollowerStatus> {
+        Vec::new()
+    }
+
     /// One of the crew fell.
     fn child_down(
         _down: ChildDown,
@@ -152,7 +157,7 @@ impl Embody for Leader {
             Order::Probe(to, slice) => tell(crew.get(to, role, desk, ctx), Run::Probe(slice)),
             Order::Beat(to, slice) => {
                 tell(crew.get(to, role, desk, ctx), Run::Beat(slice));
-                desk.parts.gauges.publish_followers(followers(role));
+                desk.parts.gauges.publish_followers(Embody::followers(role));
             }
             Order::SendSnapshot(to) => tell(crew.get(to, role, desk, ctx), Run::SendSnapshot),
             Order::TimeoutNow(to) => {
@@ -163,6 +168,18 @@ impl Embody for Leader {
             }
             Order::Renew(to) => crew.hire(to, role, desk, ctx),
         }
+    }
+
+    fn followers(&self) -> Vec<FollowerStatus> {
+        let last = self.state().log().last().index;
+        let status = |(peer, matched, silent_ms, healthy)| FollowerStatus {
+            peer,
+            matched,
+            lag: last.since(matched),
+            silent_ms,
+            healthy,
+        };
+        Leader::followers(self).map(status).collect()
     }
 
     /// A replicator holds nothing that can't be found out again: a new one starts with a probe.
@@ -185,17 +202,4 @@ fn tell(member: Option<&Member>, run: Run) {
     if let Some(member) = member {
         member.addr.do_send(run);
     }
-}
-
-fn followers(role: &Leader) -> Vec<FollowerStatus> {
-    let last = role.state().log().last().index;
-    role.followers()
-        .map(|(peer, matched, silent_ms, healthy)| FollowerStatus {
-            peer,
-            matched,
-            lag: last.since(matched),
-            silent_ms,
-            healthy,
-        })
-        .collect()
 }

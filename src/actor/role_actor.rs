@@ -127,12 +127,10 @@ impl<R: Embody> Actor for RoleActor<R> {
         if let Some(office) = &mut self.office {
             let present = office.desk.parts.witness.present();
             present.set(office.role.state().term(), Some(R::KIND));
-            if R::KIND != RoleKind::Leader {
-                office.desk.parts.gauges.publish_followers(Vec::new());
-            }
             office.refresh(office.now_ms());
             office.tell_events();
             office.role.enter(&mut office.out);
+            office.desk.parts.gauges.publish_followers(office.role.followers());
             office.tell_events();
         }
         self.open = true;
