@@ -26,9 +26,9 @@ failures
 452.000 n3@2 leader Elected last=6@1: a majority voted for us
 455.000 n2@2 follower Following leader=3: the leader of this term was heard
 -> peer 3 leads
--> 1 down term=1 leader=1 last=5@1 commit=5 applied=5 snapshot=0 compacted=0
+-> 1 down term=1 leader=1 last=5@1 commit=5 applied=5 snapshot=0 compacted=0 [2 matched=0 lag=2] [3 matched=0 lag=2]
 -> 2 follower term=2 leader=3 last=7@2 commit=5 applied=5 snapshot=0 compacted=0
--> 3 leader term=2 leader=3 last=7@2 commit=7 applied=7 snapshot=0 compacted=0
+-> 3 leader term=2 leader=3 last=7@2 commit=7 applied=7 snapshot=0 compacted=0 [1 matched=0 lag=7] [2 matched=0 lag=7]
 -> peer 1 stopped: the disk failed: write of 1 records: injected fault; after a failed write or sync nothing on this disk is trusted: check the disk, then start the peer again
 
 disk victim repair

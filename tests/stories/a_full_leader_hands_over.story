@@ -30,7 +30,7 @@ status
 -> 4: applied, at 4
 -> peer 2 leads
 -> 1 follower term=2 leader=2 last=6@2 commit=5 applied=5 snapshot=0 compacted=0 disk-full
--> 2 leader term=2 leader=2 last=7@2 commit=7 applied=7 snapshot=0 compacted=0
+-> 2 leader term=2 leader=2 last=7@2 commit=7 applied=7 snapshot=0 compacted=0 [1 matched=0 lag=6] [3 matched=0 lag=6]
 -> 3 follower term=2 leader=2 last=7@2 commit=6 applied=6 snapshot=0 compacted=0
 
 disk full empty

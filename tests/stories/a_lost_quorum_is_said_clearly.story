@@ -12,7 +12,7 @@ status
 729.000 n3@1 pre-candidate Canvassed next=2: no majority answered in time
 934.000 n3@1 pre-candidate Canvassed next=2: no majority answered in time
 -> 2: NotLeader: no leader was found in time: is a majority of the peers up and connected?
--> 1 down term=1 leader=1 last=3@1 commit=3 applied=3 snapshot=0 compacted=0
+-> 1 down term=1 leader=1 last=3@1 commit=3 applied=3 snapshot=0 compacted=0 [2 matched=0 lag=2] [3 matched=0 lag=2]
 -> 2 down term=1 leader=1 last=3@1 commit=2 applied=2 snapshot=0 compacted=0
 -> 3 pre-candidate term=1 leader=- last=3@1 commit=3 applied=3 snapshot=0 compacted=0
 

@@ -28,7 +28,7 @@ status
 -> 4..6: applied, at 4..6
 -> 1 down term=2 leader=- last=9@1 commit=9 applied=9 snapshot=0 compacted=0
 -> 2 follower term=2 leader=- last=9@1 commit=6 applied=6 snapshot=0 compacted=0
--> 3 leader term=2 leader=- last=9@1 commit=6 applied=6 snapshot=0 compacted=0
+-> 3 leader term=2 leader=- last=9@1 commit=6 applied=6 snapshot=0 compacted=0 [1 matched=0 lag=10] [2 matched=0 lag=10]
 
 restart old
 run 200ms

@@ -27,6 +27,6 @@ status
 199.000 n2@1 follower Following leader=1: the leader of this term was heard
 201.000 n3@1 follower Following leader=1: the leader of this term was heard
 -> peer 1 leads
--> 1 leader term=1 leader=1 last=2@1 commit=2 applied=2 snapshot=0 compacted=0
+-> 1 leader term=1 leader=1 last=2@1 commit=2 applied=2 snapshot=0 compacted=0 [2 matched=0 lag=2] [3 matched=0 lag=2]
 -> 2 follower term=1 leader=1 last=2@1 commit=0 applied=0 snapshot=0 compacted=0
 -> 3 follower term=1 leader=- last=1@0 commit=0 applied=0 snapshot=0 compacted=0
