@@ -139,6 +139,7 @@ impl fmt::Display for Outcome {
             f,
             "{acknowledged} acknowledged, {unknown} unknown, {elections} elections, {crashes} crashes"
         )?;
+        self.missing.iter().try_for_each(|kind| write!(f, "\nno {kind}"))?;
         self.violations.iter().try_for_each(|violation| write!(f, "\n{violation}"))
     }
 }
