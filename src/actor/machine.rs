@@ -175,20 +175,21 @@ impl MachineActor {
         for Query { question, port } in queries {
             match self.engine.query(question) {
                 Soon::Now(Some(ran)) => port.answer(ran.map_or(Outcome::Rejected, Outcome::Applied)),
-                Soon::Now(None) => {
-                    let what = "a query made the machine panic; it was not answered".to_string();
-                    self.parts.witness.note(|| Event::Warned { what, why: Why::Panicked });
-                }
+                Soon::Now(None) => self.warn_of_query(),
                 Soon::Later(answer) => {
                     // Its mailbox keeps the order: what was applied before is seen.
-                    ctx.spawn(answer.into_actor(self).map(move |ran, _, _| {
-                        if let Some(ran) = ran {
-                            port.answer(ran.map_or(Outcome::Rejected, Outcome::Applied));
-                        }
+                    ctx.spawn(answer.into_actor(self).map(move |ran, actor, _| match ran {
+                        Some(ran) => port.answer(ran.map_or(Outcome::Rejected, Outcome::Applied)),
+                        None => actor.warn_of_query(),
                     }));
                 }
             }
         }
+    }
+
+    fn warn_of_query(&self) {
+        let what = "the machine fell over a query, or while one waited; it was not answered".to_string();
+        self.parts.witness.note(|| Event::Warned { what, why: Why::Panicked });
     }
 
     fn give_up_reads(&mut self, index: Index) {

@@ -39,7 +39,7 @@ mod driver;
 mod window;
 
 use driver::Driver;
-use window::{Parcel, Window};
+use window::{Parcel, Told, Window};
 
 /// A session with a cluster. Commands are applied in the order in which they were submitted, each
 /// once, also across changes of leaders, snapshots and restarts.
@@ -101,10 +101,7 @@ impl Shared {
         if freed > 0 {
             self.places.add_permits(freed);
         }
-        if let Some((answer, result)) = told {
-            // Whoever waited may have left.
-            let _ = answer.send(result);
-        }
+        tell(told);
         Ok(())
     }
 
@@ -120,9 +117,15 @@ impl Shared {
 
     /// The session is over, for everybody who waits and who comes.
     fn give_up(&self, error: &ClientError) {
-        self.window().give_up(error);
+        let told = self.window().give_up(error);
+        tell(told);
         self.places.close();
     }
+}
+
+/// Hands answers to those who wait for them. They may have left.
+fn tell(told: impl IntoIterator<Item = Told>) {
+    told.into_iter().for_each(|(answer, result)| drop(answer.send(result)));
 }
 
 impl Listener for Shared {

@@ -308,7 +308,7 @@ impl Sessions {
     }
 
     /// How many commands of a session were applied, or are about to be; `None`: it is unknown.
-    pub fn applied(&self, id: SessionId) -> Option<u64> {
+    pub(crate) fn applied(&self, id: SessionId) -> Option<u64> {
         self.sessions.get(&id).map(|session| session.admitted)
     }
 

@@ -153,6 +153,7 @@ impl Leader {
     fn append(&mut self, commands: Vec<Command>, why: Why) {
         let config = self.state.config().clone();
         let weight: usize = commands.iter().map(Command::weight).sum();
+        // Nearly always: then nothing has to be moved.
         if commands.len() <= config.batch_entries_max && weight <= config.batch_bytes_max {
             return self.fresh.extend(self.state.append(commands, why));
         }

@@ -322,11 +322,10 @@ impl Log {
 /// How much of `batch` fits into `room`: its weight and its last index. If `must`, at least the
 /// first entry does.
 fn fitting(batch: &Batch, room: usize, must: bool) -> (usize, Index) {
-    let mut weight = batch.weight();
-    if weight <= room {
-        return (weight, batch.last().index);
+    if batch.weight() <= room {
+        return (batch.weight(), batch.last().index);
     }
-    weight = 0;
+    let mut weight = 0;
     let mut end = batch.first().prev();
     for (position, command) in batch.entries() {
         let next = weight + command.weight();

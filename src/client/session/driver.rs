@@ -6,7 +6,7 @@ use futures_channel::mpsc;
 use futures_core::Stream;
 use tokio::time::{Instant, sleep_until};
 
-use super::Shared;
+use super::{Shared, tell};
 use crate::{error::ClientError, raft::Outcome};
 
 /// Sends again, tells those whose time is up.
@@ -31,10 +31,11 @@ impl Driver {
                 if window.is_over || !(window.is_open || window.is_awaited()) {
                     return;
                 }
-                let parcels = window.look();
+                let (late, parcels) = window.look();
                 window.alarm = window.look_at();
                 let (alarm, is_open) = (window.alarm, window.is_open);
                 drop(window);
+                tell(late);
                 parcels.into_iter().for_each(|parcel| shared.send(parcel));
                 (alarm, is_open)
             };

@@ -212,12 +212,11 @@ impl Window {
         Some(deadlines.take(1).fold(resend_at, Instant::min))
     }
 
-    /// Does what is due: tells those whose time is up, and says what has to be sent again.
-    pub fn look(&mut self) -> Vec<Parcel> {
+    /// What is due: whom to tell that their time is up, and what has to be sent again.
+    pub fn look(&mut self) -> (Vec<Told>, Vec<Parcel>) {
         let now = Instant::now();
-        for item in self.items.iter_mut().take_while(|item| item.deadline <= now) {
-            item.answer.take().into_iter().for_each(|answer| drop(answer.send(Err(ClientError::Unknown))));
-        }
+        let late = self.items.iter_mut().take_while(|item| item.deadline <= now);
+        let late = late.filter_map(|item| Some((item.answer.take()?, Err(ClientError::Unknown)))).collect();
         if std::mem::take(&mut self.is_moving) {
             self.stalled_at = now + self.patience;
         }
@@ -229,10 +228,12 @@ impl Window {
             self.stalled_at = now + self.patience;
             self.resend(Duration::ZERO, None, self.lowest);
         }
-        let Some((_, from)) = self.resend.take_if(|(at, _)| *at <= now) else { return Vec::new() };
+        let Some((_, from)) = self.resend.take_if(|(at, _)| *at <= now) else {
+            return (late, Vec::new());
+        };
         let first = from.saturating_sub(self.lowest);
         let items = (self.lowest..).zip(&self.items).skip(first as usize);
-        items.map(|(sequence, item)| self.parcel(sequence, &item.envelope)).collect()
+        (late, items.map(|(sequence, item)| self.parcel(sequence, &item.envelope)).collect())
     }
 
     /// Whether anybody waits for an answer.
@@ -250,11 +251,9 @@ impl Window {
         }
     }
 
-    /// The session is over: nothing that is not settled will be.
-    pub fn give_up(&mut self, error: &ClientError) {
+    /// The session is over: nothing that is not settled will be. Whom to tell.
+    pub fn give_up(&mut self, error: &ClientError) -> Vec<Told> {
         self.is_over = true;
-        for mut item in self.items.drain(..) {
-            item.answer.take().into_iter().for_each(|answer| drop(answer.send(Err(error.clone()))));
-        }
+        self.items.drain(..).filter_map(|item| Some((item.answer?, Err(error.clone())))).collect()
     }
 }
