@@ -33,7 +33,7 @@ pub use session::{Session, Ticket};
 use crate::{
     error::ClientError,
     machine::{Codec, Interface, envelope},
-    raft::{Outcome, PeerId, Port},
+    raft::{Data, Outcome, PeerId, Port},
 };
 
 /// How fresh the answer to a query has to be.
@@ -54,7 +54,7 @@ pub(crate) trait Endpoint: Send + Sync + 'static {
     /// Where a peer listens, if it has an address.
     fn address(&self, peer: PeerId) -> Option<String>;
     /// Puts a command in front of a peer.
-    fn propose(&self, to: PeerId, command: Bytes, port: Port);
+    fn propose(&self, to: PeerId, command: Data, port: Port);
     /// Puts a linearizable query in front of a peer.
     fn read(&self, to: PeerId, question: Bytes, port: Port);
     /// Asks a peer's own machine.
@@ -88,9 +88,6 @@ thread_local! {
     /// Where values are encoded: how long one is is only known when it is done.
     static DRAFT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
-
-/// In front of a query.
-fn no_header(_: &mut Vec<u8>) {}
 
 /// How long to wait before asking again when nobody is known to lead.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -155,8 +152,8 @@ impl<I: Interface> Client<I> {
     /// # Errors
     /// [`ClientError`] says whether the command may have been done: only after `Unknown` it may have.
     pub async fn propose(&self, command: &I::Command) -> Result<I::Answer, ClientError> {
-        let bytes = self.way.encode(envelope::put_plain, command)?;
-        let send = |way: &Way, to, port| way.endpoint.propose(to, bytes.clone(), port);
+        let command = envelope::plain(self.way.encode(command)?);
+        let send = |way: &Way, to, port| way.endpoint.propose(to, command.clone(), port);
         let answer = self.way.ask(Repeat::Never, send).await?;
         Ok(I::Answer::decode(answer)?)
     }
@@ -166,7 +163,7 @@ impl<I: Interface> Client<I> {
     /// # Errors
     /// See [`ClientError`]; a query changes nothing, and can always be repeated.
     pub async fn query(&self, query: &I::Query) -> Result<I::Response, ClientError> {
-        let question = self.way.encode(no_header, query)?;
+        let question = self.way.encode(query)?;
         let send = |way: &Way, to, port| way.endpoint.read(to, question.clone(), port);
         let answer = self.way.ask(Repeat::Freely, send).await?;
         Ok(I::Response::decode(answer)?)
@@ -177,7 +174,7 @@ impl<I: Interface> Client<I> {
     /// # Errors
     /// See [`ClientError`]; a query changes nothing, and can always be repeated.
     pub async fn query_local(&self, of: PeerId, query: &I::Query) -> Result<I::Response, ClientError> {
-        let question = self.way.encode(no_header, query)?;
+        let question = self.way.encode(query)?;
         let (port, answer) = Port::new();
         self.way.endpoint.ask_local(of, question, port);
         let deadline = Instant::now() + self.way.limits.deadline;
@@ -223,22 +220,16 @@ impl<I: Interface> Client<I> {
 }
 
 impl Way {
-    /// Does something with the bytes of a value behind a header.
+    /// Does something with the bytes of a value.
     fn with_encoded<R>(
         &self,
-        header: impl FnOnce(&mut Vec<u8>),
         value: &impl Codec,
         then: impl FnOnce(&mut Vec<u8>) -> R,
     ) -> Result<R, ClientError> {
         let mut draft = DRAFT.take();
         draft.clear();
-        header(&mut draft);
-        let header = draft.len();
         value.encode(&mut draft)?;
-        let (length, max) = (draft.len() - header, self.limits.command_bytes_max);
-        if length > max {
-            return Err(ClientError::TooLarge { bytes: length, max });
-        }
+        self.check_length(draft.len())?;
         let done = then(&mut draft);
         if draft.len() <= DRAFT_BYTES_MAX {
             DRAFT.set(draft);
@@ -246,10 +237,18 @@ impl Way {
         Ok(done)
     }
 
-    /// The bytes of a value behind a header: kept for long on each peer of this process, and so not a byte longer
-    /// than they have to be.
-    fn encode(&self, header: impl FnOnce(&mut Vec<u8>), value: &impl Codec) -> Result<Bytes, ClientError> {
-        self.with_encoded(header, value, |encoded| Bytes::copy_from_slice(encoded))
+    /// The bytes of a value: kept for long on each peer of this process, and so not a byte longer than they have to
+    /// be.
+    fn encode(&self, value: &impl Codec) -> Result<Bytes, ClientError> {
+        match value.shared() {
+            Some(bytes) => self.check_length(bytes.len()).map(|()| bytes),
+            None => self.with_encoded(value, |encoded| Bytes::copy_from_slice(encoded)),
+        }
+    }
+
+    fn check_length(&self, bytes: usize) -> Result<(), ClientError> {
+        let max = self.limits.command_bytes_max;
+        if bytes > max { Err(ClientError::TooLarge { bytes, max }) } else { Ok(()) }
     }
 
     /// The peer to try: the last known leader, or the peers in turn.

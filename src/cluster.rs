@@ -43,7 +43,7 @@ use crate::{
     error::{ClusterError, TransferError},
     machine::Interface,
     observe::{Hub, Observer, Report},
-    raft::{Command, Event, Index, Outcome, PeerId, Port, Query, RoleKind, Transfer, Why},
+    raft::{Command, Data, Event, Index, Outcome, PeerId, Port, Query, RoleKind, Transfer, Why},
     transport::local::Local,
 };
 
@@ -327,7 +327,7 @@ impl Endpoint for Inner {
         self.elsewhere().and_then(|elsewhere| elsewhere.address(peer))
     }
 
-    fn propose(&self, to: PeerId, command: Bytes, port: Port) {
+    fn propose(&self, to: PeerId, command: Data, port: Port) {
         match (self.places.get(&to), self.elsewhere()) {
             (Some(place), _) => place.seat.door().propose(Command::Data(command), port),
             (None, Some(elsewhere)) => elsewhere.propose(to, command, port),

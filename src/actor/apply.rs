@@ -151,7 +151,7 @@ fn fetch<'a>(sessions: &Sessions, entries: impl Iterator<Item = (Position, &'a C
 /// The command behind a header. Only data has one.
 fn behind(header: usize, command: &Command) -> Bytes {
     match command {
-        Command::Data(data) => data.slice(header.min(data.len())..),
+        Command::Data(data) => data.skip(header),
         _ => Bytes::new(),
     }
 }
@@ -227,10 +227,12 @@ impl MachineActor {
         let entries = due.iter().flat_map(Batch::entries).take(parts.identity.config.batch_entries_max);
         fetch(sessions, entries.clone());
         for (at, command) in entries.take_while(|(at, _)| at.index < stop) {
-            let told = match judge(sessions, membership, at, command) {
+            let verdict = judge(sessions, membership, at, command);
+            run.add(at, command);
+            let told = match verdict {
                 Verdict::Settled(outcome) => Told::Settled(outcome),
-                // Nothing is: each turn has ended before the next entry is judged.
-                Verdict::UnderWay => break,
+                // None is: each turn has ended before the next entry is judged.
+                Verdict::UnderWay => Told::Settled(Outcome::Unknown),
                 Verdict::Run(header, turn) => {
                     parts.gauges.set_applying(Some((at.index, at.index)));
                     let ran = answers.add(|into| machine.apply(at, behind(header, command), into));
@@ -240,14 +242,13 @@ impl MachineActor {
                             Err(_) => turn.record(StoredAnswer::Rejected),
                         }
                     }
+                    if !is_awaited {
+                        answers.clear();
+                        continue;
+                    }
                     ran.map_or(Told::Settled(Outcome::Rejected), Told::Applied)
                 }
             };
-            run.add(at, command);
-            if !is_awaited {
-                answers.clear();
-                continue;
-            }
             let adopted = orphans.take(at);
             let port = waiters.take(at.index);
             homes.extend(adopted.map(|port| (port, told.clone())));

@@ -10,17 +10,18 @@ use crate::{
 };
 
 impl Desk for Seat {
-    /// The payload is copied once: behind its header, out of the frame that it came in.
+    /// The payload is copied once: out of the frame that it came in, behind its header.
     fn propose(&self, submission: Submission<'_>, port: Port) {
-        let payload = match submission {
-            Submission::Plain(payload) | Submission::InSession { payload, .. } => payload,
-            _ => &[],
-        };
-        let mut bytes = Vec::with_capacity(envelope::OVERHEAD_BYTES_MAX + payload.len());
+        let mut bytes = Vec::new();
         match submission {
-            Submission::Plain(_) => envelope::put_plain(&mut bytes),
-            Submission::InSession { session, sequence, lowest_unanswered, .. } => {
+            Submission::Plain(payload) => {
+                let command = envelope::plain(Bytes::copy_from_slice(payload));
+                return self.door().propose(Command::Data(command), port);
+            }
+            Submission::InSession { session, sequence, lowest_unanswered, payload } => {
+                bytes.reserve(envelope::OVERHEAD_BYTES_MAX + payload.len());
                 envelope::put_in_session(SessionId(session), sequence, lowest_unanswered, &mut bytes);
+                bytes.extend_from_slice(payload);
             }
             Submission::Open(session) => envelope::put_open(SessionId(session), &mut bytes),
             // No command has this sequence: it is a use of the session, and changes nothing.
@@ -29,8 +30,7 @@ impl Desk for Seat {
             }
             Submission::Close(session) => envelope::put_close(SessionId(session), &mut bytes),
         }
-        bytes.extend_from_slice(payload);
-        self.door().propose(Command::Data(Bytes::from(bytes)), port);
+        self.door().propose(Command::Data(bytes.into()), port);
     }
 
     fn read(&self, question: Bytes, port: Port) {

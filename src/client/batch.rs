@@ -41,7 +41,7 @@ impl<I: Interface> Client<I> {
         &self,
         commands: impl IntoIterator<Item = &'a I::Command>,
     ) -> Vec<Result<I::Answer, ClientError>> {
-        let encode = |command: &I::Command| self.way.encode(envelope::put_plain, command);
+        let encode = |command: &I::Command| self.way.encode(command);
         let mut outcomes: Vec<Result<Bytes, ClientError>> = commands.into_iter().map(encode).collect();
         Batch::new(&self.way, &mut outcomes).run().await;
         outcomes.into_iter().map(|outcome| Ok(I::Answer::decode(outcome?)?)).collect()
@@ -96,7 +96,7 @@ impl<'a> Batch<'a> {
         let (sender, mut answers) = mpsc::unbounded();
         for (&number, command) in &sent {
             let port = Port::tagged(number as u64, sender.clone());
-            self.way.endpoint.propose(to, command.clone(), port);
+            self.way.endpoint.propose(to, envelope::plain(command.clone()), port);
         }
         drop(sender);
         let mut hint = None;

@@ -20,7 +20,7 @@ use super::{Client, Endpoint, Limits};
 use crate::{
     config::NetworkConfig,
     machine::{Envelope, Interface},
-    raft::{Index, Outcome, PeerId, Port},
+    raft::{Data, Index, Outcome, PeerId, Port},
     transport::capnp::{Caller, CallerPlan, Proposal, Security, Tls},
 };
 
@@ -201,7 +201,7 @@ impl Endpoint for RemoteLine {
         self.0.known().members.remove(&peer)
     }
 
-    fn propose(&self, to: PeerId, command: Bytes, port: Port) {
+    fn propose(&self, to: PeerId, command: Data, port: Port) {
         let proposal = match Envelope::parse(command) {
             Ok(Envelope::Plain { command }) => Proposal::Plain(command),
             Ok(Envelope::Open { session }) => Proposal::Open(session.0),

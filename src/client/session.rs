@@ -32,7 +32,7 @@ use super::{PAUSE, Repeat, Way, spawn};
 use crate::{
     error::ClientError,
     machine::{Codec, Interface, envelope, session::SessionId},
-    raft::{Listener, Outcome, Port},
+    raft::{Data, Listener, Outcome, Port},
 };
 
 mod driver;
@@ -150,7 +150,7 @@ impl<I: Interface> Session<I> {
         let deadline = Instant::now() + way.limits.deadline;
         let mut open = Vec::new();
         envelope::put_open(session, &mut open);
-        let open = Bytes::from(open);
+        let open = Data::from(open);
         // Opening is idempotent: what is in doubt is done again.
         let last = loop {
             let send = |way: &Way, to, port| way.endpoint.propose(to, open.clone(), port);
@@ -196,7 +196,7 @@ impl<I: Interface> Session<I> {
     pub async fn submit(&self, command: &I::Command) -> Result<Ticket<I>, ClientError> {
         let place = self.shared.place().await?;
         let (sender, answer) = oneshot::channel();
-        self.shared.way.with_encoded(super::no_header, command, |command| {
+        self.shared.way.with_encoded(command, |command| {
             let _in_order = self.shared.sending();
             let mut window = self.shared.window();
             if window.is_over {

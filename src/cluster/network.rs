@@ -15,7 +15,7 @@ use crate::{
     client::{Endpoint, RemoteLine},
     config::{Config, NetworkConfig},
     error::ClusterError,
-    raft::{Membership, Outcome, PeerId, Port},
+    raft::{Data, Membership, Outcome, PeerId, Port},
     transport::capnp::{Caller, CallerPlan, Known, LaneStart, Open, Route, Security, Tls, reach, serve},
 };
 
@@ -329,7 +329,7 @@ impl Endpoint for Wire {
         self.members.get(&peer).cloned()
     }
 
-    fn propose(&self, to: PeerId, command: Bytes, port: Port) {
+    fn propose(&self, to: PeerId, command: Data, port: Port) {
         match self.line() {
             Some(line) => line.propose(to, command, port),
             None => port.answer(Outcome::NotLeader { leader: None }),

@@ -56,6 +56,12 @@ pub trait Codec: Sized + Send + 'static {
     /// The value can't be expressed in this encoding.
     fn encode(&self, into: &mut Vec<u8>) -> Result<(), CodecError>;
 
+    /// The value's bytes, if it holds them as they are to travel: they are shared then, where others are encoded.
+    /// What they are a part of stays in memory for as long as they do. Most values have none.
+    fn shared(&self) -> Option<Bytes> {
+        None
+    }
+
     /// Reads the value back from exactly these bytes: fewer or more are an error. Never panics,
     /// whatever the bytes are.
     ///
@@ -108,6 +114,10 @@ impl Codec for Raw {
     fn encode(&self, into: &mut Vec<u8>) -> Result<(), CodecError> {
         into.extend_from_slice(&self.0);
         Ok(())
+    }
+
+    fn shared(&self) -> Option<Bytes> {
+        Some(self.0.clone())
     }
 
     fn decode(bytes: Bytes) -> Result<Raw, CodecError> {

@@ -16,8 +16,8 @@
 //! receipt: it has the answers to all before it, and the peers may forget them. It is never above
 //! the command's own sequence.
 //!
-//! A header is written first and the command right behind it, into one vector; it is read without
-//! a copy. What can't be read is answered `Rejected` by every peer alike: the format is closed, and
+//! A header is written first and the command right behind it, into one vector; but the one byte in front of a command
+//! outside of any session stands apart ([`Data::behind`]), so that the command is not copied. It is read without a copy. What can't be read is answered `Rejected` by every peer alike: the format is closed, and
 //! a peer that does not know a tag must not guess.
 //!
 //! ```
@@ -27,7 +27,7 @@
 //! envelope::put_in_session(SessionId(7), 3, 2, &mut entry);
 //! Raw::from("x = 1").encode(&mut entry)?;
 //!
-//! let Envelope::InSession { session, sequence, command, .. } = Envelope::parse(entry.into())? else { panic!() };
+//! let Envelope::InSession { session, sequence, command, .. } = Envelope::parse(entry)? else { panic!() };
 //! assert_eq!((session, sequence), (SessionId(7), 3));
 //! assert_eq!(command, "x = 1");
 //! # Ok::<(), raft_actors::machine::CodecError>(())
@@ -38,7 +38,10 @@ use std::{borrow::Cow, fmt};
 use bytes::Bytes;
 
 use super::{codec::CodecError, session::SessionId};
-use crate::binary::{VARINT_BYTES_MAX, put_varint, varint_at};
+use crate::{
+    binary::{VARINT_BYTES_MAX, put_varint, varint_at},
+    raft::Data,
+};
 
 /// The most bytes that an envelope adds to a command.
 pub const OVERHEAD_BYTES_MAX: usize = 1 + SESSION_BYTES + 2 * VARINT_BYTES_MAX;
@@ -87,9 +90,10 @@ impl Envelope {
     ///
     /// # Errors
     /// It is no envelope. Never panics.
-    pub fn parse(data: Bytes) -> Result<Envelope, CodecError> {
+    pub fn parse(data: impl Into<Data>) -> Result<Envelope, CodecError> {
+        let data = data.into();
         let (header, length) = Header::parse(&data).map_err(CodecError::new::<Envelope>)?;
-        let command = || data.slice(length.min(data.len())..);
+        let command = || data.skip(length);
         Ok(match header {
             Header::Plain => Envelope::Plain { command: command() },
             Header::Open { session } => Envelope::Open { session },
@@ -117,12 +121,12 @@ impl Header {
     /// # Errors
     /// Why it is no envelope. Never panics.
     #[inline]
-    pub fn parse(data: &[u8]) -> Result<(Header, usize), Cow<'static, str>> {
+    pub fn parse(data: &Data) -> Result<(Header, usize), Cow<'static, str>> {
         match data.split_first() {
-            Some((&PLAIN, _)) => Ok((Header::Plain, 1)),
-            Some((&OPEN, rest)) => last_session(rest).map(|session| (Header::Open { session }, data.len())),
-            Some((&CLOSE, rest)) => last_session(rest).map(|session| (Header::Close { session }, data.len())),
-            Some((&IN_SESSION, rest)) => in_session(rest).map(|(header, length)| (header, 1 + length)),
+            Some((PLAIN, _)) => Ok((Header::Plain, 1)),
+            Some((OPEN, rest)) => last_session(rest).map(|session| (Header::Open { session }, data.len())),
+            Some((CLOSE, rest)) => last_session(rest).map(|session| (Header::Close { session }, data.len())),
+            Some((IN_SESSION, rest)) => in_session(rest).map(|(header, length)| (header, 1 + length)),
             Some((unknown, _)) => Err(format!("tag {unknown} is unknown").into()),
             None => Err("empty".into()),
         }
@@ -156,9 +160,9 @@ fn last_session(data: &[u8]) -> Result<SessionId, Cow<'static, str>> {
     }
 }
 
-/// Writes the header of a command outside of any session. The command goes right behind it.
-pub fn put_plain(into: &mut Vec<u8>) {
-    into.push(PLAIN);
+/// A command outside of any session, which is shared.
+pub fn plain(command: Bytes) -> Data {
+    Data::behind(PLAIN, command)
 }
 
 /// Writes the whole envelope that opens a session.
@@ -223,10 +227,7 @@ mod tests {
     fn encode(envelope: &Envelope) -> Vec<u8> {
         let mut bytes = Vec::new();
         match envelope {
-            Envelope::Plain { command } => {
-                put_plain(&mut bytes);
-                bytes.extend_from_slice(command);
-            }
+            Envelope::Plain { command } => bytes.extend(plain(command.clone()).pieces().concat()),
             Envelope::Open { session } => put_open(*session, &mut bytes),
             Envelope::Close { session } => put_close(*session, &mut bytes),
             Envelope::InSession { session, sequence, lowest_unanswered, command } => {
@@ -257,7 +258,7 @@ mod tests {
         let in_session = |sequence, lowest_unanswered| {
             let mut bytes = Vec::new();
             put_in_session(SessionId(1), sequence, lowest_unanswered, &mut bytes);
-            Envelope::parse(bytes.into()).map_err(|error| error.cause)
+            Envelope::parse(bytes).map_err(|error| error.cause)
         };
         assert_eq!(in_session(0, 0), Err("sequences count from 1".into()));
         assert_eq!(in_session(4, 5), Err("the lowest unanswered sequence is above its own".into()));
@@ -291,7 +292,7 @@ mod tests {
             let bytes = Bytes::from(encode(&envelope));
             match envelope {
                 Envelope::Open { .. } | Envelope::Close { .. } => {
-                    prop_assert!(Envelope::parse([&bytes[..], &[0]].concat().into()).is_err());
+                    prop_assert!(Envelope::parse([&bytes[..], &[0]].concat()).is_err());
                     prop_assert!(Envelope::parse(bytes.slice(..cut.index(bytes.len()))).is_err());
                 }
                 Envelope::InSession { command, .. } => {
@@ -304,7 +305,7 @@ mod tests {
 
         #[test]
         fn garbage_never_panics(tag in 0..6_u8, garbage: Vec<u8>) {
-            let _ = Envelope::parse([&[tag][..], &garbage].concat().into());
+            let _ = Envelope::parse([&[tag][..], &garbage].concat());
         }
     }
 }

@@ -56,6 +56,7 @@
 pub mod candidate;
 mod catch_up;
 mod common;
+pub mod data;
 pub mod dry;
 pub mod event;
 pub mod follower;
@@ -80,6 +81,7 @@ mod why;
 mod tests;
 
 pub use candidate::Candidate;
+pub use data::Data;
 pub use event::{ActorKind, Event, MessageKind, RoleKind, Value, Why};
 pub use follower::Follower;
 pub use leader::{Leader, Order};

@@ -2,9 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use bytes::Bytes;
-
-use super::membership::Membership;
+use super::{Data, membership::Membership};
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
@@ -106,17 +104,18 @@ pub enum Command {
     /// A membership, in force from the moment it is appended (thesis §4.1). Entry 1 is always one.
     Membership(Arc<Membership>),
     /// Bytes for the state machine, opaque to Raft.
-    Data(Bytes),
+    Data(Data),
 }
 
 impl Command {
     /// What this command counts for in limits: its payload, in bytes, and a fixed sum for the rest.
+    #[inline]
     pub fn weight(&self) -> usize {
         const OVERHEAD: usize = 40;
         match self {
             Command::Noop => OVERHEAD,
             Command::Membership(membership) => OVERHEAD + membership.weight(),
-            Command::Data(bytes) => OVERHEAD + bytes.len(),
+            Command::Data(data) => OVERHEAD + data.len(),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     client::{PAUSE, Way},
     error::ClientError,
     machine::{envelope, session::SessionId},
-    raft::{Outcome, PeerId},
+    raft::{Data, Outcome, PeerId},
 };
 
 /// Where the caller of one command waits.
@@ -23,12 +23,12 @@ pub(super) struct Parcel {
     pub to: PeerId,
     /// The sequence, and the round.
     pub about: u64,
-    pub envelope: Bytes,
+    pub envelope: Data,
 }
 
 /// One command in the window.
 struct Item {
-    envelope: Bytes,
+    envelope: Data,
     /// Gone once the caller has been told, be it that the deadline has passed.
     answer: Option<Answer>,
     deadline: Instant,
@@ -113,7 +113,7 @@ impl Window {
         let length = draft.len();
         envelope::put_in_session(self.session, sequence, self.lowest, draft);
         let (command, header) = draft.split_at(length);
-        let envelope = Bytes::from([header, command].concat());
+        let envelope = Data::from([header, command].concat());
         let parcel = self.resend.is_none().then(|| self.parcel(sequence, &envelope));
         let deadline = now + self.way.limits.deadline;
         self.items.push_back(Item { envelope, answer: Some(answer), deadline, settled: false });
@@ -125,7 +125,7 @@ impl Window {
         (parcel, is_sooner)
     }
 
-    fn parcel(&self, sequence: u64, envelope: &Bytes) -> Parcel {
+    fn parcel(&self, sequence: u64, envelope: &Data) -> Parcel {
         Parcel { to: self.target, about: tag(self.round, sequence), envelope: envelope.clone() }
     }
 

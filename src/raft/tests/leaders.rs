@@ -75,7 +75,7 @@ fn clients_wait_each_for_their_own_entry() {
 fn a_huge_proposal_is_cut_into_messages() {
     let config = Config { batch_entries_max: 3, batch_bytes_max: 200, ..Config::default() };
     let mut dry = peer_of(3, &config, RoleKind::Leader, 5, &[]);
-    let large = Command::Data(Bytes::from(vec![0; 150]));
+    let large = Command::Data(Data::from(vec![0; 150]));
     let commands = [data(1), data(2), data(3), data(4), large.clone(), large, data(5)];
     propose(&mut dry, commands.clone());
     let turn = end(&mut dry);
@@ -407,7 +407,7 @@ fn proposals_beyond_the_limits_are_refused() {
 
     let config = Config { unapplied_bytes_max: 150, ..Config::default() };
     let mut dry = peer_of(3, &config, RoleKind::Leader, 5, &[]);
-    propose(&mut dry, [Command::Data(Bytes::from(vec![0; 200]))]);
+    propose(&mut dry, [Command::Data(Data::from(vec![0; 200]))]);
     let mut refused = propose(&mut dry, [data(4)]);
     end(&mut dry);
     assert_eq!(refused.try_recv().unwrap().1, Outcome::Busy);

@@ -6,7 +6,7 @@ use super::{rig::*, *};
 const OVERHEAD: usize = 40;
 
 fn bytes(count: usize) -> Command {
-    Command::Data(Bytes::from(vec![0; count]))
+    Command::Data(Data::from(vec![0; count]))
 }
 
 /// A command weighs its payload and a fixed sum, so that many empty ones weigh something too.

@@ -49,7 +49,7 @@ fn identity(id: u64, count: u64, config: &Config) -> Identity {
 
 /// A command that no other entry carries.
 fn data(text: impl ToString) -> Command {
-    Command::Data(Bytes::from(text.to_string()))
+    Command::Data(Data::from(text.to_string()))
 }
 
 /// Entries behind the first membership, of these terms, one batch per run; entry `i` of term `t`

@@ -196,10 +196,10 @@ fn what_was_refused_never_happens() {
 fn an_empty_command_is_a_command() {
     let mut cluster = Cluster::new(3, Config::default());
     cluster.elect(1);
-    let client = cluster.propose(1, Command::Data(Bytes::new()));
+    let client = cluster.propose(1, Command::Data(Data::default()));
     cluster.run_for(100);
     assert_eq!(cluster.outcome(client).and_then(applied_at), Some(Index(3)));
-    assert_eq!(cluster.peer(3).machine.applied[2].1, Command::Data(Bytes::new()));
+    assert_eq!(cluster.peer(3).machine.applied[2].1, Command::Data(Data::default()));
 }
 
 /// "Commit index can move back", "an empty append truncates the log": every message of a busy hour again, in

@@ -67,7 +67,7 @@ fn it_pushes_while_the_window_has_room_and_pulls_behind_it() {
 fn the_window_is_bounded_in_bytes() {
     let mut progress = streaming(1);
     let large = |index: u64| {
-        let batch = Batch::new(Term(1), Index(index), vec![Command::Data(Bytes::from(vec![0; 2_000]))]);
+        let batch = Batch::new(Term(1), Index(index), vec![Command::Data(Data::from(vec![0; 2_000]))]);
         Slice { prev: at(1, index - 1), batches: batch.into_iter().collect(), commit: Index(0), round: 0 }
     };
     assert!(progress.offer(&large(2)));
@@ -79,7 +79,7 @@ fn the_window_is_bounded_in_bytes() {
 #[test]
 fn what_has_landed_frees_its_bytes() {
     let entry = |index: u64, weight: usize| {
-        let command = Command::Data(Bytes::from(vec![0; weight - Command::Noop.weight()]));
+        let command = Command::Data(Data::from(vec![0; weight - Command::Noop.weight()]));
         let batch = Batch::new(Term(1), Index(index), vec![command]);
         Slice { prev: at(1, index - 1), batches: batch.into_iter().collect(), commit: Index(0), round: 0 }
     };

@@ -256,7 +256,7 @@ fn an_entry_as_large_as_a_message_replicates() {
     let sizes = [10, 960, 5_000, 0, 961, 959, 3_000, 1];
     let clients: Vec<_> = sizes
         .iter()
-        .map(|&size| cluster.hear_proposal(1, Command::Data(Bytes::from(vec![0; size]))))
+        .map(|&size| cluster.hear_proposal(1, Command::Data(Data::from(vec![0; size]))))
         .collect();
     cluster.end_turn(PeerId(1));
     let alone = |flight: &Flight| match &flight.packet {

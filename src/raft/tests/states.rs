@@ -118,7 +118,7 @@ fn the_trail_behind_a_snapshot_is_bounded_by_bytes() {
     let compact = |trail_entries, trail_bytes, at: u64| {
         let config = Config { trail_entries, trail_bytes, ..Config::default() };
         let entry = |index| {
-            let command = Command::Data(Bytes::from_static(b"command"));
+            let command = Command::Data(Data::from("command"));
             Batch::new(Term(1), Index(index), vec![command]).map(Record::Entries)
         };
         let records = (1..=9).filter_map(entry).collect();

@@ -3,11 +3,10 @@
 //! The records come from a real [`Log`], so what storage is checked with is what it will be given:
 //! appends, conflicts that truncate, snapshots that compact, in any order in which they can happen.
 
-use bytes::Bytes;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::raft::{Batch, Command, Index, Log, Membership, PeerId, Position, Record, Term};
+use crate::raft::{Batch, Command, Data, Index, Log, Membership, PeerId, Position, Record, Term};
 
 /// Something that happens to a peer. Distances are cut to what its log has.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +104,7 @@ impl Author {
                 match self.commands % 7 {
                     0 => Command::Noop,
                     1 => Command::Membership(Membership::of([PeerId(self.commands)]).into()),
-                    _ => Command::Data(Bytes::from(format!("command {}", self.commands))),
+                    _ => Command::Data(Data::from(format!("command {}", self.commands))),
                 }
             })
             .collect()

@@ -9,7 +9,7 @@ use super::{
     cut_short, recovered, same, start, worked, write,
 };
 use crate::{
-    raft::{Batch, Command, Index, Membership, PeerId, Position, Record, Term},
+    raft::{Batch, Command, Data, Index, Membership, PeerId, Position, Record, Term},
     storage::Disk,
 };
 
@@ -108,10 +108,10 @@ pub(super) async fn takes_every_kind_and_size_of_command(disk: &mut dyn Disk) {
     let large = Bytes::from(vec![0xA5; (2 << 20) + 1]);
     let commands = vec![
         Command::Noop,
-        Command::Data(Bytes::new()),
+        Command::Data(Data::default()),
         Command::Membership(membership.into()),
-        Command::Data(large.slice(..0x1_0001)),
-        Command::Data(large),
+        Command::Data(Data::behind(7, large.slice(..0x1_0000))),
+        Command::Data(large.into()),
     ];
     let many = (0..5_000_u32).map(|number| Command::Data(number.to_be_bytes().to_vec().into())).collect();
     let ballot = Record::Ballot { term: Term(u64::MAX), vote: Some(PeerId(u64::MAX)) };

@@ -241,7 +241,7 @@ pub(super) fn bytes_max(record: &Record) -> usize {
     let Record::Entries(batch) = record else { return AROUND_FRAME };
     let commands = batch.commands().iter().map(|command| match command {
         Command::Noop => AROUND_COMMAND,
-        Command::Data(bytes) => bytes.len().saturating_add(AROUND_COMMAND),
+        Command::Data(data) => data.len().saturating_add(AROUND_COMMAND),
         Command::Membership(_) => usize::MAX,
     });
     commands.fold(AROUND_FRAME, usize::saturating_add)
@@ -262,17 +262,20 @@ fn put_ballot(term: Term, vote: Option<PeerId>, into: &mut Vec<u8>) {
 fn put_entries(batch: &Batch, into: &mut Vec<u8>) {
     put_varints([batch.term().0, batch.first().0, batch.count()], into);
     for command in batch.commands() {
-        let (kind, bytes) = match command {
-            Command::Noop => {
-                into.push(0);
-                continue;
+        match command {
+            Command::Noop => into.push(0),
+            Command::Membership(membership) => {
+                let text = members::to_json(membership).to_string();
+                into.push(1);
+                put_varint(text.len() as u64, into);
+                into.extend_from_slice(text.as_bytes());
             }
-            Command::Membership(membership) => (1, &Bytes::from(members::to_json(membership).to_string())),
-            Command::Data(bytes) => (2, bytes),
-        };
-        into.push(kind);
-        put_varint(bytes.len() as u64, into);
-        into.extend_from_slice(bytes);
+            Command::Data(data) => {
+                into.push(2);
+                put_varint(data.len() as u64, into);
+                data.pieces().iter().for_each(|piece| into.extend_from_slice(piece));
+            }
+        }
     }
 }
 
@@ -329,7 +332,7 @@ impl Cursor<'_> {
                 let membership = serde_json::from_slice(&text).ok().as_ref().and_then(members::from_json)?;
                 Some(Command::Membership(membership.into()))
             }
-            2 => self.bytes().map(Command::Data),
+            2 => self.bytes().map(|bytes| Command::Data(bytes.into())),
             _ => None,
         }
     }

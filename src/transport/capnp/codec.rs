@@ -113,7 +113,13 @@ fn write_batches(batches: &[Batch], mut to: struct_list::Builder<'_, wire::batch
             match command {
                 Command::Noop => to.set_noop(()),
                 Command::Membership(membership) => write_membership(membership, to.init_membership()),
-                Command::Data(data) => to.set_data(data),
+                Command::Data(data) => {
+                    let [first, rest] = data.pieces();
+                    let place = to.init_data(data.len() as u32);
+                    let (apart, others) = place.split_at_mut(first.len());
+                    apart.copy_from_slice(first);
+                    others.copy_from_slice(rest);
+                }
             }
         }
     }
@@ -157,7 +163,7 @@ fn read_batches(
     for (term, entries) in entries {
         let commands = entries.into_iter().map(|entry| match entry {
             Entry::Whole(command) => command,
-            Entry::Data(data) => Command::Data(all.split_to(data.len())),
+            Entry::Data(data) => Command::Data(all.split_to(data.len()).into()),
         });
         let batch = Batch::new(term, first, commands.collect());
         let batch = batch.ok_or_else(|| bad("a batch without entries, or beyond the last index"))?;

@@ -64,7 +64,8 @@ fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         1 => Just(Command::Noop),
         2 => membership().prop_map(|membership| Command::Membership(Arc::new(membership))),
-        6 => bytes().prop_map(Command::Data),
+        3 => bytes().prop_map(|bytes| Command::Data(bytes.into())),
+        3 => (any::<u8>(), bytes()).prop_map(|(first, rest)| Command::Data(Data::behind(first, rest))),
     ]
 }
 

@@ -194,7 +194,7 @@ fn handshake_samples() -> Vec<(&'static str, Message)> {
 }
 
 fn data(bytes: &'static [u8]) -> Command {
-    Command::Data(Bytes::from_static(bytes))
+    Command::Data(bytes.into())
 }
 
 fn slice(prev: Position, batches: Vec<(u64, Vec<Command>)>) -> Slice {
