@@ -31,6 +31,7 @@ pub use remote::{Driver, Operator, Remote, RemoteOptions};
 pub use session::{Session, Ticket};
 
 use crate::{
+    actor::bell::Bell,
     error::ClientError,
     machine::{Codec, Interface, envelope},
     raft::{Data, Outcome, PeerId, Port},
@@ -53,10 +54,10 @@ pub(crate) trait Endpoint: Send + Sync + 'static {
     fn peers(&self) -> Vec<PeerId>;
     /// Where a peer listens, if it has an address.
     fn address(&self, peer: PeerId) -> Option<String>;
-    /// Puts a command in front of a peer.
-    fn propose(&self, to: PeerId, command: Data, port: Port);
-    /// Puts a linearizable query in front of a peer.
-    fn read(&self, to: PeerId, question: Bytes, port: Port);
+    /// Puts a command in front of a peer, and may leave it to the caller to ring.
+    fn propose(&self, to: PeerId, command: Data, port: Port) -> Option<Bell>;
+    /// Puts a linearizable query in front of a peer, and may leave it to the caller to ring.
+    fn read(&self, to: PeerId, question: Bytes, port: Port) -> Option<Bell>;
     /// Asks a peer's own machine.
     fn ask_local(&self, of: PeerId, question: Bytes, port: Port);
 }
@@ -272,13 +273,15 @@ impl Way {
 
     /// Asks until somebody who leads answers, or the deadline has passed. What changes nothing is asked elsewhere
     /// when there is no answer for long: whoever was asked may stand still.
-    async fn ask(&self, repeat: Repeat, send: impl Fn(&Way, PeerId, Port)) -> Result<Bytes, ClientError> {
+    async fn ask(&self, repeat: Repeat, send: impl Fn(&Way, PeerId, Port) -> Option<Bell>) -> Result<Bytes, ClientError> {
         let deadline = Instant::now() + self.limits.deadline;
         let (mut redirects, mut patience) = (0, self.limits.patience);
         for attempt in 0.. {
             let to = self.target(attempt);
             let (port, answer) = Port::new();
-            send(self, to, port);
+            if let Some(bell) = send(self, to, port) {
+                bell.gather().await;
+            }
             let until = match repeat {
                 Repeat::Never => deadline,
                 Repeat::Freely => deadline.min(Instant::now() + patience),

@@ -34,6 +34,7 @@ use data::PeerDisk;
 
 use crate::{
     actor::{
+        bell::Bell,
         gauges::PeerStatus,
         host::{HostHandle, Seat},
         parts::Failures,
@@ -315,6 +316,12 @@ impl<I: Interface> Cluster<I> {
     }
 }
 
+/// There is no such peer.
+fn nobody(port: Port) -> Option<Bell> {
+    port.answer(Outcome::NotLeader { leader: None });
+    None
+}
+
 impl Endpoint for Inner {
     fn peers(&self) -> Vec<PeerId> {
         match self.elsewhere() {
@@ -327,19 +334,19 @@ impl Endpoint for Inner {
         self.elsewhere().and_then(|elsewhere| elsewhere.address(peer))
     }
 
-    fn propose(&self, to: PeerId, command: Data, port: Port) {
+    fn propose(&self, to: PeerId, command: Data, port: Port) -> Option<Bell> {
         match (self.places.get(&to), self.elsewhere()) {
             (Some(place), _) => place.seat.door().propose(Command::Data(command), port),
             (None, Some(elsewhere)) => elsewhere.propose(to, command, port),
-            (None, None) => port.answer(Outcome::NotLeader { leader: None }),
+            (None, None) => nobody(port),
         }
     }
 
-    fn read(&self, to: PeerId, question: Bytes, port: Port) {
+    fn read(&self, to: PeerId, question: Bytes, port: Port) -> Option<Bell> {
         match (self.places.get(&to), self.elsewhere()) {
             (Some(place), _) => place.seat.door().read(Query { question, port }),
             (None, Some(elsewhere)) => elsewhere.read(to, question, port),
-            (None, None) => port.answer(Outcome::NotLeader { leader: None }),
+            (None, None) => nobody(port),
         }
     }
 

@@ -16,7 +16,7 @@ impl Desk for Seat {
         match submission {
             Submission::Plain(payload) => {
                 let command = envelope::plain(Bytes::copy_from_slice(payload));
-                return self.door().propose(Command::Data(command), port);
+                return drop(self.door().propose(Command::Data(command), port));
             }
             Submission::InSession { session, sequence, lowest_unanswered, payload } => {
                 bytes.reserve(envelope::OVERHEAD_BYTES_MAX + payload.len());
@@ -30,11 +30,11 @@ impl Desk for Seat {
             }
             Submission::Close(session) => envelope::put_close(SessionId(session), &mut bytes),
         }
-        self.door().propose(Command::Data(bytes.into()), port);
+        drop(self.door().propose(Command::Data(bytes.into()), port));
     }
 
     fn read(&self, question: Bytes, port: Port) {
-        self.door().read(Query { question, port });
+        drop(self.door().read(Query { question, port }));
     }
 
     fn ask_local(&self, question: Bytes, port: Port) {

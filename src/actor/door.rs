@@ -1,6 +1,6 @@
 //! The door in front of a peer: bounded, coalescing, never waiting.
 //!
-//! Clients push command and port into an inbox; only the first rings, and the present role takes what is there at
+//! Clients push command and port into an inbox; only one rings ([`Bell`]), and the present role takes what is there at
 //! one go, as far as it goes into one turn, once it hears the bell: while it writes they wait outside. That
 //! is the batching of concurrent clients, the bounded admission that mailboxes do not have, and the
 //! guard against floods, in one small place. It holds the only lock on the way of a proposal: around
@@ -9,11 +9,13 @@
 use std::{
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::{self, ThreadId},
 };
 
 use actix::{Addr, Message};
 
 use super::{
+    bell::{Arrival, Bell, Ringing, worth_gathering},
     peer::Peer,
     role_addr::{Front, RoleAddr},
 };
@@ -34,6 +36,9 @@ struct Inbox {
     ports: Vec<Port>,
     queries: Vec<Query>,
     bytes: usize,
+    rung: Ringing,
+    /// How many were taken in at a time: the most, of late.
+    crowd: usize,
     /// Who lives behind the door; nobody while the peer is down.
     tenant: Option<Arc<Tenant>>,
 }
@@ -44,6 +49,8 @@ pub struct Tenant {
     pub peer: Addr<Peer>,
     /// Its role.
     pub front: Arc<Front>,
+    /// Where both live.
+    pub thread: ThreadId,
 }
 
 impl Tenant {
@@ -116,38 +123,64 @@ impl Door {
         self.inbox().tenant.as_ref().map(|tenant| tenant.peer.clone())
     }
 
-    /// Puts a command in front of the peer. If there is no room it is answered `Busy` at once.
-    pub fn propose(&self, command: Command, port: Port) {
+    /// Puts a command in front of the peer. If there is no room it is answered `Busy` at once. Some get the bell to
+    /// ring.
+    pub fn propose(self: &Arc<Self>, command: Command, port: Port) -> Option<Bell> {
         let bytes = command.weight();
         self.push(bytes, port, |inbox, port| {
             inbox.commands.push(command);
             inbox.ports.push(port);
-        });
+        })
     }
 
     /// Puts a query in front of the peer, to be answered linearizably.
-    pub fn read(&self, query: Query) {
+    pub fn read(self: &Arc<Self>, query: Query) -> Option<Bell> {
         let Query { question, port } = query;
-        self.push(question.len(), port, |inbox, port| inbox.queries.push(Query { question, port }));
+        self.push(question.len(), port, |inbox, port| inbox.queries.push(Query { question, port }))
     }
 
-    fn push(&self, bytes: usize, port: Port, push: impl FnOnce(&mut Inbox, Port)) {
+    fn push(
+        self: &Arc<Self>,
+        bytes: usize,
+        port: Port,
+        push: impl FnOnce(&mut Inbox, Port),
+    ) -> Option<Bell> {
         let mut inbox = self.inbox();
-        if inbox.tenant.is_none() {
+        let Some(home) = inbox.tenant.as_ref().map(|tenant| tenant.thread) else {
             drop(inbox);
-            return refuse([port]);
-        }
+            refuse([port]);
+            return None;
+        };
         if inbox.is_full(bytes, self.entries_max, self.bytes_max) {
             drop(inbox);
-            return port.answer(Outcome::Busy);
+            port.answer(Outcome::Busy);
+            return None;
         }
         inbox.bytes += bytes;
         push(&mut inbox, port);
-        let ring = if inbox.count() == 1 { inbox.tenant.clone() } else { None };
-        // Whoever wakes up may take this core, and come for the inbox first of all.
-        drop(inbox);
-        if let Some(tenant) = ring {
-            tenant.ring();
+        let enough = worth_gathering(inbox.crowd).filter(|_| thread::current().id() != home);
+        let waiting = inbox.count();
+        match inbox.rung.on_arrival(waiting, enough) {
+            Arrival::Wait => None,
+            Arrival::Hold => Some(Bell(self.clone())),
+            Arrival::Ring => {
+                ring_for(inbox);
+                None
+            }
+        }
+    }
+
+    /// How many wait, if somebody holds the bell and they are not enough yet.
+    pub(super) fn held(&self) -> Option<usize> {
+        let inbox = self.inbox();
+        matches!(inbox.rung, Ringing::Held(_)).then(|| inbox.count())
+    }
+
+    /// Rings, if somebody holds the bell who has not.
+    pub fn ring(&self) {
+        let mut inbox = self.inbox();
+        if inbox.rung.ring() {
+            ring_for(inbox);
         }
     }
 
@@ -160,12 +193,25 @@ impl Door {
         let queries = mem::take(&mut inbox.queries);
         inbox.bytes = inbox.commands.iter().map(Command::weight).sum();
         let is_more = !inbox.ports.is_empty();
+        // What does not fit into a turn leaves a small rest behind, and a rest is no sign that few will come.
+        inbox.crowd = (count + queries.len()).max(inbox.crowd - inbox.crowd.div_ceil(16));
+        inbox.rung = if is_more { Ringing::Rung } else { Ringing::Silent };
         drop(inbox);
         Taken {
             proposal: (!ports.is_empty()).then_some(Propose { commands, ports }),
             read: (!queries.is_empty()).then_some(ReadIndex { queries }),
             is_more,
         }
+    }
+}
+
+/// Tells the peer of those who wait.
+fn ring_for(inbox: MutexGuard<'_, Inbox>) {
+    let tenant = inbox.tenant.clone();
+    // Whoever wakes up may take this core, and come for the inbox first of all.
+    drop(inbox);
+    if let Some(tenant) = tenant {
+        tenant.ring();
     }
 }
 

@@ -40,6 +40,7 @@
 mod answers;
 mod apply;
 mod aside;
+pub(crate) mod bell;
 mod clock;
 pub mod custom;
 mod desk;

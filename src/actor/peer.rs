@@ -10,7 +10,7 @@
 //!
 //! Between roles it drops what other peers say, and tells clients that it does not lead.
 
-use std::sync::Arc;
+use std::{sync::Arc, thread};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
 
@@ -326,7 +326,8 @@ impl Actor for Peer {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(0);
-        self.door.open_to(Some(Tenant { peer: ctx.address(), front: self.front.clone() }));
+        let (peer, front) = (ctx.address(), self.front.clone());
+        self.door.open_to(Some(Tenant { peer, front, thread: thread::current().id() }));
         self.open(ctx);
     }
 }

@@ -432,6 +432,8 @@ impl<R: Embody> Handler<Alarm> for RoleActor<R> {
             return successor.ring(alarm);
         }
         let Some(office) = &mut self.office else { return };
+        // Whoever holds the bell may be kept from ringing it.
+        office.desk.door.ring();
         if office.believes(alarm) {
             self.handle(Deliver(Tick), ctx);
         } else {

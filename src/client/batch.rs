@@ -94,11 +94,14 @@ impl<'a> Batch<'a> {
     async fn send_to(&mut self, to: PeerId) -> Option<PeerId> {
         let mut sent = std::mem::take(&mut self.unsent);
         let (sender, mut answers) = mpsc::unbounded();
+        // Whoever holds the bell rings when all are there.
+        let mut bell = None;
         for (&number, command) in &sent {
             let port = Port::tagged(number as u64, sender.clone());
-            self.way.endpoint.propose(to, envelope::plain(command.clone()), port);
+            let next = self.way.endpoint.propose(to, envelope::plain(command.clone()), port);
+            bell = bell.or(next);
         }
-        drop(sender);
+        drop((sender, bell));
         let mut hint = None;
         loop {
             let next = poll_fn(|cx| Pin::new(&mut answers).poll_next(cx));

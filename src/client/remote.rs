@@ -18,6 +18,7 @@ use tokio::{sync::mpsc, task::LocalSet};
 
 use super::{Client, Endpoint, Limits};
 use crate::{
+    actor::bell::Bell,
     config::NetworkConfig,
     machine::{Envelope, Interface},
     raft::{Data, Index, Outcome, PeerId, Port},
@@ -201,7 +202,7 @@ impl Endpoint for RemoteLine {
         self.0.known().members.remove(&peer)
     }
 
-    fn propose(&self, to: PeerId, command: Data, port: Port) {
+    fn propose(&self, to: PeerId, command: Data, port: Port) -> Option<Bell> {
         let proposal = match Envelope::parse(command) {
             Ok(Envelope::Plain { command }) => Proposal::Plain(command),
             Ok(Envelope::Open { session }) => Proposal::Open(session.0),
@@ -209,13 +210,18 @@ impl Endpoint for RemoteLine {
             Ok(Envelope::InSession { session, sequence, lowest_unanswered, command }) => {
                 Proposal::InSession { session: session.0, sequence, lowest_unanswered, payload: command }
             }
-            Err(_) => return port.answer(Outcome::Rejected),
+            Err(_) => {
+                port.answer(Outcome::Rejected);
+                return None;
+            }
         };
         self.0.propose(to, proposal, port);
+        None
     }
 
-    fn read(&self, to: PeerId, question: Bytes, port: Port) {
+    fn read(&self, to: PeerId, question: Bytes, port: Port) -> Option<Bell> {
         self.0.query(to, question, false, port);
+        None
     }
 
     fn ask_local(&self, of: PeerId, question: Bytes, port: Port) {

@@ -30,6 +30,7 @@ use tokio::{
 
 use super::{PAUSE, Repeat, Way, spawn};
 use crate::{
+    actor::bell::Bell,
     error::ClientError,
     machine::{Codec, Interface, envelope, session::SessionId},
     raft::{Data, Listener, Outcome, Port},
@@ -79,9 +80,9 @@ impl Shared {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn send(self: &Arc<Self>, parcel: Parcel) {
+    fn send(self: &Arc<Self>, parcel: Parcel) -> Option<Bell> {
         let port = Port::told(parcel.about, self.clone());
-        self.way.endpoint.propose(parcel.to, parcel.envelope, port);
+        self.way.endpoint.propose(parcel.to, parcel.envelope, port)
     }
 
     /// What became of one command. Places that are free again go back in bulk, or once there are no others: while there
@@ -194,9 +195,15 @@ impl<I: Interface> Session<I> {
     /// # Errors
     /// The command is too large or can't be turned into bytes, or the session is over.
     pub async fn submit(&self, command: &I::Command) -> Result<Ticket<I>, ClientError> {
+        // The bell rings at once: nobody knows when the ticket is awaited.
+        self.put(command).await.map(|(ticket, _)| ticket)
+    }
+
+    /// Submits a command, and may leave it to the caller to ring.
+    async fn put(&self, command: &I::Command) -> Result<(Ticket<I>, Option<Bell>), ClientError> {
         let place = self.shared.place().await?;
         let (sender, answer) = oneshot::channel();
-        self.shared.way.with_encoded(command, |command| {
+        let bell = self.shared.way.with_encoded(command, |command| {
             let _in_order = self.shared.sending();
             let mut window = self.shared.window();
             if window.is_over {
@@ -204,17 +211,15 @@ impl<I: Interface> Session<I> {
             }
             let (parcel, is_sooner) = window.take_in(command, sender);
             drop(window);
-            if let Some(parcel) = parcel {
-                self.shared.send(parcel);
-            }
+            let bell = parcel.and_then(|parcel| self.shared.send(parcel));
             if is_sooner {
                 self.shared.called.notify_one();
             }
-            Ok(())
+            Ok(bell)
         })??;
         // It is free again when the window moves on.
         place.forget();
-        Ok(Ticket { answer, types: PhantomData })
+        Ok((Ticket { answer, types: PhantomData }, bell))
     }
 
     /// Submits a command and waits for its answer.
@@ -223,7 +228,11 @@ impl<I: Interface> Session<I> {
     /// See [`ClientError`]. After the deadline the outcome is `Unknown` to the caller; the session
     /// goes on to see the command through, since those behind it have to wait for it.
     pub async fn propose(&self, command: &I::Command) -> Result<I::Answer, ClientError> {
-        self.submit(command).await?.await
+        let (ticket, bell) = self.put(command).await?;
+        if let Some(bell) = bell {
+            bell.gather().await;
+        }
+        ticket.await
     }
 }
 

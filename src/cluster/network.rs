@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{Inner, data::Disks};
 use crate::{
-    actor::host::HostHandle,
+    actor::{bell::Bell, host::HostHandle},
     client::{Endpoint, RemoteLine},
     config::{Config, NetworkConfig},
     error::ClusterError,
@@ -329,17 +329,23 @@ impl Endpoint for Wire {
         self.members.get(&peer).cloned()
     }
 
-    fn propose(&self, to: PeerId, command: Data, port: Port) {
+    fn propose(&self, to: PeerId, command: Data, port: Port) -> Option<Bell> {
         match self.line() {
             Some(line) => line.propose(to, command, port),
-            None => port.answer(Outcome::NotLeader { leader: None }),
+            None => {
+                port.answer(Outcome::NotLeader { leader: None });
+                None
+            }
         }
     }
 
-    fn read(&self, to: PeerId, question: Bytes, port: Port) {
+    fn read(&self, to: PeerId, question: Bytes, port: Port) -> Option<Bell> {
         match self.line() {
             Some(line) => line.read(to, question, port),
-            None => port.answer(Outcome::NotLeader { leader: None }),
+            None => {
+                port.answer(Outcome::NotLeader { leader: None });
+                None
+            }
         }
     }
 

@@ -1,10 +1,12 @@
 //! Clusters in one process, on one thread or many: the same books agree as in simulations.
 
 use std::{
+    future::{Future, poll_fn},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
     thread::{self, ThreadId},
     time::Duration,
 };
@@ -69,6 +71,42 @@ fn everything_falls_on_the_callers_own_thread() {
     let here = thread::current().id();
     let threads = threads.lock().unwrap();
     assert!(threads.len() > 3 && threads.iter().all(|&thread| thread == here), "{threads:?}, not {here:?}");
+}
+
+/// Commands in a crowd, from one far thread: whoever came first to the door holds its bell and lets others come. One
+/// that is polled no more, or dropped, keeps nobody waiting.
+async fn others_are_heard_behind_one_that_holds_the_bell(heartbeat_ms: u64, is_dropped: bool) {
+    let mut config = Config::default();
+    (config.heartbeat_ms, config.election_timeout_ms) = (heartbeat_ms, 3 * heartbeat_ms..6 * heartbeat_ms);
+    config.replicator_silence_ms = 60 * heartbeat_ms;
+    let cluster = Cluster::of(|_| Ledger::default()).peers(1).config(config).start().await.unwrap();
+    cluster.wait_for_leader(PATIENCE).await.unwrap();
+    let client = cluster.client().with_deadline(PATIENCE.min(Duration::from_millis(30 * heartbeat_ms)));
+    for round in 0..5 {
+        let crowd: Vec<u64> = (0..1_000).map(|number| round * 1_000 + number).collect();
+        assert!(client.propose_all(&crowd).await.iter().all(Result::is_ok));
+    }
+    let mut first = Box::pin(client.propose(&9_001));
+    assert!(poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx).is_pending())).await);
+    if is_dropped {
+        drop(first);
+        let impatient = client.with_deadline(Duration::from_millis(heartbeat_ms / 2));
+        assert!(impatient.propose(&9_002).await.is_ok(), "nobody rang");
+    } else {
+        assert!(client.propose(&9_002).await.is_ok(), "nobody rang");
+        assert!(first.await.is_ok());
+    }
+    cluster.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_proposal_that_is_not_polled_keeps_nobody_waiting() {
+    others_are_heard_behind_one_that_holds_the_bell(50, false).await;
+}
+
+#[tokio::test]
+async fn a_proposal_that_is_dropped_keeps_nobody_waiting() {
+    others_are_heard_behind_one_that_holds_the_bell(2_000, true).await;
 }
 
 /// It says so before anything is done.

@@ -36,7 +36,7 @@ impl Driver {
                 let (alarm, is_open) = (window.alarm, window.is_open);
                 drop(window);
                 tell(late);
-                parcels.into_iter().for_each(|parcel| shared.send(parcel));
+                parcels.into_iter().for_each(|parcel| drop(shared.send(parcel)));
                 (alarm, is_open)
             };
             tokio::select! {

@@ -1,0 +1,148 @@
+//! The bell at a peer's door: rung once for many.
+//!
+//! To wake a peer's thread costs more than a command does. Worse, on a core that both share, the woken peer takes it
+//! from those who were about to come as well, finds one command, and goes through all the work of a batch for it. So
+//! whoever comes first to a door where many are expected lets the others of its own thread come before it rings.
+//!
+//! Nobody waits for long: the bell rings at the latest when it is dropped, when as many are there as make a good batch,
+//! and at the peer's next tick, should its holder not be polled. Clients on the peer's own thread need no bell: they
+//! wake nobody, and the peer has its turn once all of them had theirs.
+
+use std::{
+    sync::{Arc, OnceLock},
+    thread::available_parallelism,
+};
+
+use tokio::task::yield_now;
+
+use super::door::Door;
+
+/// So many are enough to ring for: more at a time cost no less for each.
+const ENOUGH: usize = 256;
+
+/// How many the door must have had at a time to be worth it. With a core to itself the peer rather begins with the
+/// first while others come.
+fn many() -> usize {
+    static MANY: OnceLock<usize> = OnceLock::new();
+    *MANY.get_or_init(|| match available_parallelism() {
+        Ok(cores) if cores.get() == 1 => 4,
+        _ => 128,
+    })
+}
+
+/// How many to let come, if so many come at a time; `None`: whoever comes rings.
+pub(super) fn worth_gathering(crowd: usize) -> Option<usize> {
+    (crowd >= many()).then_some(ENOUGH)
+}
+
+/// Whether those who wait at a door have been heard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Ringing {
+    /// Nobody waits, or nobody has touched the bell yet.
+    #[default]
+    Silent,
+    /// Somebody holds it, and rings when so many are there.
+    Held(usize),
+    /// The peer knows of them.
+    Rung,
+}
+
+impl Ringing {
+    /// One more has come, and is the last of so many. What it has to do.
+    pub fn on_arrival(&mut self, waiting: usize, gather: Option<usize>) -> Arrival {
+        match (*self, gather) {
+            (Ringing::Silent, Some(enough)) => {
+                *self = Ringing::Held(enough);
+                Arrival::Hold
+            }
+            (Ringing::Held(enough), _) if waiting < enough => Arrival::Wait,
+            (Ringing::Silent | Ringing::Held(_), _) => {
+                *self = Ringing::Rung;
+                Arrival::Ring
+            }
+            (Ringing::Rung, _) => Arrival::Wait,
+        }
+    }
+
+    /// Whoever holds the bell rings. Whether it is the first to.
+    pub fn ring(&mut self) -> bool {
+        let is_held = matches!(self, Ringing::Held(_));
+        if is_held {
+            *self = Ringing::Rung;
+        }
+        is_held
+    }
+}
+
+/// What somebody does who has come to a door.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Arrival {
+    /// Somebody else rings, or has.
+    Wait,
+    /// It takes the bell.
+    Hold,
+    /// It rings.
+    Ring,
+}
+
+/// Whoever holds it rings for all who wait; at the latest when it is dropped.
+#[must_use]
+pub struct Bell(pub(super) Arc<Door>);
+
+impl Bell {
+    /// Lets others of this thread come, for as long as there are any, and rings.
+    pub async fn gather(self) {
+        let mut before = 0;
+        while let Some(waiting) = self.0.held()
+            && waiting > before
+        {
+            before = waiting;
+            yield_now().await;
+        }
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.0.ring();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_few_come_whoever_is_first_rings() {
+        let mut rung = Ringing::default();
+        assert_eq!(rung.on_arrival(1, worth_gathering(many() - 1)), Arrival::Ring);
+        for waiting in 2..600 {
+            assert_eq!(rung.on_arrival(waiting, worth_gathering(waiting)), Arrival::Wait);
+        }
+        assert!(!rung.ring(), "the peer knows");
+    }
+
+    #[test]
+    fn where_many_come_the_first_holds_the_bell_until_they_are_enough() {
+        let mut rung = Ringing::default();
+        assert_eq!(rung.on_arrival(1, worth_gathering(many())), Arrival::Hold);
+        for waiting in 2..ENOUGH {
+            assert_eq!(rung.on_arrival(waiting, worth_gathering(many())), Arrival::Wait);
+            assert_eq!(rung, Ringing::Held(ENOUGH));
+        }
+        assert_eq!(rung.on_arrival(ENOUGH, worth_gathering(many())), Arrival::Ring);
+        assert_eq!(rung.on_arrival(ENOUGH + 1, worth_gathering(many())), Arrival::Wait);
+        assert!(!rung.ring(), "somebody else was quicker");
+    }
+
+    #[test]
+    fn whoever_holds_the_bell_rings_once_and_nobody_rings_at_an_empty_door() {
+        let mut rung = Ringing::default();
+        assert_eq!(rung.on_arrival(1, Some(ENOUGH)), Arrival::Hold);
+        assert!(rung.ring());
+        assert!(!rung.ring());
+        rung = Ringing::Silent;
+        assert!(!rung.ring());
+        assert_eq!(rung.on_arrival(1, None), Arrival::Ring, "a late bell has not silenced the door");
+    }
+}
