@@ -273,7 +273,11 @@ impl Way {
 
     /// Asks until somebody who leads answers, or the deadline has passed. What changes nothing is asked elsewhere
     /// when there is no answer for long: whoever was asked may stand still.
-    async fn ask(&self, repeat: Repeat, send: impl Fn(&Way, PeerId, Port) -> Option<Bell>) -> Result<Bytes, ClientError> {
+    async fn ask(
+        &self,
+        repeat: Repeat,
+        send: impl Fn(&Way, PeerId, Port) -> Option<Bell>,
+    ) -> Result<Bytes, ClientError> {
         let deadline = Instant::now() + self.limits.deadline;
         let (mut redirects, mut patience) = (0, self.limits.patience);
         for attempt in 0.. {

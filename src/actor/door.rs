@@ -139,12 +139,7 @@ impl Door {
         self.push(question.len(), port, |inbox, port| inbox.queries.push(Query { question, port }))
     }
 
-    fn push(
-        self: &Arc<Self>,
-        bytes: usize,
-        port: Port,
-        push: impl FnOnce(&mut Inbox, Port),
-    ) -> Option<Bell> {
+    fn push(self: &Arc<Self>, bytes: usize, port: Port, push: impl FnOnce(&mut Inbox, Port)) -> Option<Bell> {
         let mut inbox = self.inbox();
         let Some(home) = inbox.tenant.as_ref().map(|tenant| tenant.thread) else {
             drop(inbox);
