@@ -100,7 +100,9 @@ impl CodecError {
 /// Bytes as they are, without any encoding.
 ///
 /// It is deliberately no serde type: that is what keeps it free of postcard's length in front, so
-/// that it is the same bytes in every build, and decoding it shares them instead of copying.
+/// that it is the same bytes in every build, and neither encoding nor decoding copies them: in one process the client,
+/// the log and the machines of all peers share them. A few bytes cut out of a large buffer keep all of it in memory for
+/// as long as the log keeps them; copy those.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Raw(pub Bytes);
 
