@@ -5,12 +5,12 @@
 //! whoever comes first to a door where many are expected lets the others of its own thread come before it rings.
 //!
 //! Nobody waits for long: the bell rings at the latest when it is dropped, when as many are there as make a good batch,
-//! and at the peer's next tick, should its holder not be polled. Clients on the peer's own thread need no bell: they
-//! wake nobody, and the peer has its turn once all of them had theirs.
+//! when somebody comes from another thread, and at the peer's next tick, should its holder not be polled. Clients on the
+//! peer's own thread need no bell: they wake nobody, and the peer has its turn once all of them had theirs.
 
 use std::{
     sync::{Arc, OnceLock},
-    thread::available_parallelism,
+    thread::{self, ThreadId, available_parallelism},
 };
 
 use tokio::task::yield_now;
@@ -30,9 +30,12 @@ fn many() -> usize {
     })
 }
 
-/// How many to let come, if so many come at a time; `None`: whoever comes rings.
-pub(super) fn worth_gathering(crowd: usize) -> Option<usize> {
-    (crowd >= many()).then_some(ENOUGH)
+/// The thread this is called on.
+pub(super) fn here() -> ThreadId {
+    thread_local! {
+        static HERE: ThreadId = thread::current().id();
+    }
+    HERE.with(|here| *here)
 }
 
 /// Whether those who wait at a door have been heard.
@@ -41,27 +44,26 @@ pub(super) enum Ringing {
     /// Nobody waits, or nobody has touched the bell yet.
     #[default]
     Silent,
-    /// Somebody holds it, and rings when so many are there.
-    Held(usize),
+    /// Somebody on this thread holds it.
+    Held(ThreadId),
     /// The peer knows of them.
     Rung,
 }
 
 impl Ringing {
-    /// One more has come, and is the last of so many. What it has to do.
-    pub fn on_arrival(&mut self, waiting: usize, gather: Option<usize>) -> Arrival {
-        match (*self, gather) {
-            (Ringing::Silent, Some(enough)) => {
-                *self = Ringing::Held(enough);
-                Arrival::Hold
+    /// One more has come to the door of a peer on the thread `home`, and is the last of so many; of late so many came
+    /// at a time. What it has to do.
+    pub fn on_arrival(&mut self, home: ThreadId, waiting: usize, crowd: usize) -> Arrival {
+        match *self {
+            Ringing::Rung => return Arrival::Wait,
+            Ringing::Silent if crowd >= many() && here() != home => {
+                *self = Ringing::Held(here());
+                return Arrival::Hold;
             }
-            (Ringing::Held(enough), _) if waiting < enough => Arrival::Wait,
-            (Ringing::Silent | Ringing::Held(_), _) => {
-                *self = Ringing::Rung;
-                Arrival::Ring
-            }
-            (Ringing::Rung, _) => Arrival::Wait,
+            Ringing::Held(by) if waiting < ENOUGH && here() == by => return Arrival::Wait,
+            Ringing::Silent | Ringing::Held(_) => *self = Ringing::Rung,
         }
+        Arrival::Ring
     }
 
     /// Whoever holds the bell rings. Whether it is the first to.
@@ -112,37 +114,51 @@ impl Drop for Bell {
 mod tests {
     use super::*;
 
+    fn elsewhere() -> ThreadId {
+        thread::spawn(|| thread::current().id()).join().unwrap()
+    }
+
     #[test]
-    fn where_few_come_whoever_is_first_rings() {
-        let mut rung = Ringing::default();
-        assert_eq!(rung.on_arrival(1, worth_gathering(many() - 1)), Arrival::Ring);
-        for waiting in 2..600 {
-            assert_eq!(rung.on_arrival(waiting, worth_gathering(waiting)), Arrival::Wait);
+    fn where_few_come_or_on_the_peers_own_thread_whoever_is_first_rings() {
+        for (home, crowd) in [(elsewhere(), many() - 1), (here(), 1_000)] {
+            let mut rung = Ringing::default();
+            assert_eq!(rung.on_arrival(home, 1, crowd), Arrival::Ring);
+            for waiting in 2..600 {
+                assert_eq!(rung.on_arrival(home, waiting, 1_000), Arrival::Wait);
+            }
+            assert!(!rung.ring(), "the peer knows");
         }
-        assert!(!rung.ring(), "the peer knows");
     }
 
     #[test]
     fn where_many_come_the_first_holds_the_bell_until_they_are_enough() {
-        let mut rung = Ringing::default();
-        assert_eq!(rung.on_arrival(1, worth_gathering(many())), Arrival::Hold);
+        let (mut rung, home) = (Ringing::default(), elsewhere());
+        assert_eq!(rung.on_arrival(home, 1, many()), Arrival::Hold);
         for waiting in 2..ENOUGH {
-            assert_eq!(rung.on_arrival(waiting, worth_gathering(many())), Arrival::Wait);
-            assert_eq!(rung, Ringing::Held(ENOUGH));
+            assert_eq!(rung.on_arrival(home, waiting, many()), Arrival::Wait);
+            assert_eq!(rung, Ringing::Held(here()));
         }
-        assert_eq!(rung.on_arrival(ENOUGH, worth_gathering(many())), Arrival::Ring);
-        assert_eq!(rung.on_arrival(ENOUGH + 1, worth_gathering(many())), Arrival::Wait);
+        assert_eq!(rung.on_arrival(home, ENOUGH, many()), Arrival::Ring);
+        assert_eq!(rung.on_arrival(home, ENOUGH + 1, many()), Arrival::Wait);
         assert!(!rung.ring(), "somebody else was quicker");
     }
 
     #[test]
+    fn nobody_waits_for_somebody_on_another_thread() {
+        let (mut rung, home) = (Ringing::default(), elsewhere());
+        assert_eq!(rung.on_arrival(home, 1, many()), Arrival::Hold);
+        let other = thread::spawn(move || rung.on_arrival(home, 2, many()));
+        assert_eq!(other.join().unwrap(), Arrival::Ring);
+    }
+
+    #[test]
     fn whoever_holds_the_bell_rings_once_and_nobody_rings_at_an_empty_door() {
-        let mut rung = Ringing::default();
-        assert_eq!(rung.on_arrival(1, Some(ENOUGH)), Arrival::Hold);
+        let (mut rung, home) = (Ringing::default(), elsewhere());
+        assert_eq!(rung.on_arrival(home, 1, many()), Arrival::Hold);
         assert!(rung.ring());
         assert!(!rung.ring());
         rung = Ringing::Silent;
         assert!(!rung.ring());
-        assert_eq!(rung.on_arrival(1, None), Arrival::Ring, "a late bell has not silenced the door");
+        assert_eq!(rung.on_arrival(home, 1, 0), Arrival::Ring, "a late bell has not silenced the door");
     }
 }

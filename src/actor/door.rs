@@ -9,13 +9,13 @@
 use std::{
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread::{self, ThreadId},
+    thread::ThreadId,
 };
 
 use actix::{Addr, Message};
 
 use super::{
-    bell::{Arrival, Bell, Ringing, worth_gathering},
+    bell::{Arrival, Bell, Ringing},
     peer::Peer,
     role_addr::{Front, RoleAddr},
 };
@@ -153,9 +153,8 @@ impl Door {
         }
         inbox.bytes += bytes;
         push(&mut inbox, port);
-        let enough = worth_gathering(inbox.crowd).filter(|_| thread::current().id() != home);
-        let waiting = inbox.count();
-        match inbox.rung.on_arrival(waiting, enough) {
+        let (waiting, crowd) = (inbox.count(), inbox.crowd);
+        match inbox.rung.on_arrival(home, waiting, crowd) {
             Arrival::Wait => None,
             Arrival::Hold => Some(Bell(self.clone())),
             Arrival::Ring => {
@@ -165,7 +164,7 @@ impl Door {
         }
     }
 
-    /// How many wait, if somebody holds the bell and they are not enough yet.
+    /// How many wait, if somebody holds the bell.
     pub(super) fn held(&self) -> Option<usize> {
         let inbox = self.inbox();
         matches!(inbox.rung, Ringing::Held(_)).then(|| inbox.count())

@@ -10,11 +10,12 @@
 //!
 //! Between roles it drops what other peers say, and tells clients that it does not lead.
 
-use std::{sync::Arc, thread};
+use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
 
 use super::{
+    bell::here,
     door::{Door, Ring, Taken, Tenant, refuse},
     early::Early,
     introductions::Acquaintances,
@@ -327,7 +328,7 @@ impl Actor for Peer {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(0);
         let (peer, front) = (ctx.address(), self.front.clone());
-        self.door.open_to(Some(Tenant { peer, front, thread: thread::current().id() }));
+        self.door.open_to(Some(Tenant { peer, front, thread: here() }));
         self.open(ctx);
     }
 }
