@@ -56,8 +56,9 @@ pub trait Codec: Sized + Send + 'static {
     /// The value can't be expressed in this encoding.
     fn encode(&self, into: &mut Vec<u8>) -> Result<(), CodecError>;
 
-    /// The value's bytes, if it holds them as they are to travel: they are shared then, where others are encoded.
-    /// What they are a part of stays in memory for as long as they do. Most values have none.
+    /// The value's bytes, if it holds just those that [`encode`](Self::encode) appends: outside of sessions they are
+    /// shared then and not encoded. What they are a part of stays in memory for as long as they do. Most values hold
+    /// none.
     fn shared(&self) -> Option<Bytes> {
         None
     }
@@ -100,9 +101,9 @@ impl CodecError {
 /// Bytes as they are, without any encoding.
 ///
 /// It is deliberately no serde type: that is what keeps it free of postcard's length in front, so
-/// that it is the same bytes in every build, and neither encoding nor decoding copies them: in one process the client,
-/// the log and the machines of all peers share them. A few bytes cut out of a large buffer keep all of it in memory for
-/// as long as the log keeps them; copy those.
+/// that it is the same bytes in every build, and decoding shares them instead of copying. Encoding does, too, outside
+/// of sessions: in one process the client, the log and the machines of all peers share them. A few bytes cut out of a
+/// large buffer keep all of it in memory for as long as the log keeps them; copy those.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Raw(pub Bytes);
 

@@ -17,8 +17,9 @@
 //! the command's own sequence.
 //!
 //! A header is written first and the command right behind it, into one vector; but the one byte in front of a command
-//! outside of any session stands apart ([`Data::behind`]), so that the command is not copied. It is read without a copy. What can't be read is answered `Rejected` by every peer alike: the format is closed, and
-//! a peer that does not know a tag must not guess.
+//! outside of any session stands apart ([`Data::behind`]), so that the command is not copied. Either is read without a
+//! copy. What can't be read is answered `Rejected` by every peer alike: the format is closed, and a peer that does not
+//! know a tag must not guess.
 //!
 //! ```
 //! use raft_actors::machine::{Codec, Envelope, Raw, SessionId, envelope};

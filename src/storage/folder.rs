@@ -53,8 +53,8 @@ pub struct FolderOptions {
     pub segment_bytes: u64,
     /// Whether a short turn is written on the thread of the peer while the disk syncs in less than a millisecond, and
     /// not on one that has to be woken for it. For a peer that has its thread for itself: several would wait for each
-    /// other's syncs, which otherwise go on at a time. A disk that hangs while it is taken for quick stops that thread, and
-    /// with it whatever else is there, such as the answers to operators. Default `false`.
+    /// other's syncs, which otherwise go on at a time. A disk that hangs while it is taken for quick stops that thread,
+    /// and with it whatever else is there, such as the answers to operators. Default `false`.
     pub syncs_here: bool,
     /// The files of the operating system, or what takes their place in tests.
     pub files: Arc<dyn Files>,
