@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use smallvec::SmallVec;
 
 use super::{
+    leaving::Leaving,
     message::Conflict,
     types::{Batch, Command, Index, PeerId, Position, Term},
 };
@@ -64,6 +65,7 @@ pub struct Log {
     last: Position,
     /// `weight_upto` of what is gone.
     base_weight: u64,
+    leaving: Leaving<Held>,
     records: Vec<Record>,
 }
 
@@ -146,6 +148,7 @@ impl Log {
         self.last = batch.last();
         self.records.push(Record::Entries(batch.clone()));
         let weight_upto = self.weight() + batch.weight() as u64;
+        self.leaving.make_room(batch.count(), |held| held.batch.count());
         self.held.push_back(Held { batch, weight_upto });
     }
 
@@ -266,18 +269,20 @@ impl Log {
         if upto.index <= self.base.index {
             return false;
         }
-        if !self.has(upto) {
-            self.base_weight = self.weight();
-            self.held.clear();
-            self.last = upto;
+        let worth_keeping = self.has(upto);
+        let behind = upto.index.next();
+        let whole = if worth_keeping { self.find(behind) } else { self.held.len() };
+        if let Some(last) = whole.checked_sub(1).and_then(|last| self.held.get(last)) {
+            self.base_weight = last.weight_upto;
         }
-        while let Some(held) = self.held.pop_front() {
-            self.base_weight = held.weight_upto;
-            if let Some(rest) = held.batch.within(upto.index.next(), Index(u64::MAX)) {
-                self.base_weight -= rest.weight() as u64;
-                self.held.push_front(Held { batch: rest, weight_upto: held.weight_upto });
-                break;
-            }
+        self.leaving.take_front(&mut self.held, whole);
+        if !worth_keeping {
+            self.last = upto;
+        } else if let Some(cut) = self.held.front_mut()
+            && let Some(rest) = cut.batch.within(behind, Index(u64::MAX))
+        {
+            self.base_weight = cut.weight_upto - rest.weight() as u64;
+            cut.batch = rest;
         }
         self.base = upto;
         true

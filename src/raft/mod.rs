@@ -62,6 +62,7 @@ pub mod event;
 pub mod follower;
 pub(crate) mod kinds;
 pub mod leader;
+pub(crate) mod leaving;
 pub mod log;
 pub mod mail;
 pub mod membership;

@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{SimulatedDisk, Tail, snapshots::Shelf};
 use crate::{
-    raft::{Batch, Index, PeerId, Position, Record, Term},
+    raft::{Batch, Index, PeerId, Position, Record, Term, leaving::Leaving},
     storage::{Incarnation, Replay, StorageError, TailLost},
 };
 
@@ -28,6 +28,7 @@ pub(super) struct Folded {
     /// The last entry that is gone from the front; `ZERO` if none is.
     base: Position,
     batches: VecDeque<Batch>,
+    leaving: Leaving<Batch>,
 }
 
 impl Folded {
@@ -35,7 +36,10 @@ impl Folded {
         match record {
             Record::Ballot { term, vote } => self.ballot = Some((term, vote)),
             // Entries that leave a hole are kept too: recovery finds it, and says so.
-            Record::Entries(batch) => self.batches.push_back(batch),
+            Record::Entries(batch) => {
+                self.leaving.make_room(batch.count(), Batch::count);
+                self.batches.push_back(batch);
+            }
             Record::Truncate { from } => self.cut_back(from),
             Record::Compact { upto } => self.cut_front(upto),
         }
@@ -54,14 +58,16 @@ impl Folded {
         if upto.index <= self.base.index {
             return;
         }
-        if !self.holds(upto) {
-            self.batches.clear();
-        }
-        while let Some(batch) = self.batches.pop_front() {
-            if let Some(rest) = batch.within(upto.index.next(), Index(u64::MAX)) {
-                self.batches.push_front(rest);
-                break;
-            }
+        let behind = upto.index.next();
+        let whole = match self.holds(upto) {
+            true => self.batches.partition_point(|batch| batch.last().index < behind),
+            false => self.batches.len(),
+        };
+        self.leaving.take_front(&mut self.batches, whole);
+        if let Some(cut) = self.batches.front_mut()
+            && let Some(rest) = cut.within(behind, Index(u64::MAX))
+        {
+            *cut = rest;
         }
         self.base = upto;
     }

@@ -1,0 +1,99 @@
+//! What left the front of a log, on its way back to the allocator.
+//!
+//! A snapshot replaces a hundred thousand entries at once, and to free them at once keeps a thread busy for tens of
+//! milliseconds, in the middle of everybody's proposals. So they go in portions, one for each portion that comes in.
+//! That is cheaper, too: the peers of a process share their entries and come to the same ones at about the same time,
+//! and new ones are made of memory that was touched a moment ago. Portions are large because allocators like
+//! neighbours to be freed together. A cluster that falls silent keeps what is left until somebody proposes again.
+
+use std::{collections::VecDeque, mem};
+
+/// How many entries have to come in before as many, and a quarter more, are freed: half a millisecond's work.
+const PORTION: u64 = 4_096;
+
+/// Things that are gone, and only not freed yet. Each stands for as many entries as whoever releases them says.
+///
+/// Invariant: more is freed than comes in, so that log and leaving together are never more than the log was when it
+/// was cut.
+#[derive(Clone, Debug)]
+pub(crate) struct Leaving<T> {
+    gone: VecDeque<T>,
+    /// How many entries came in since some were freed.
+    came: u64,
+}
+
+impl<T> Leaving<T> {
+    /// Takes the first `count` of them over; the others stay where they are.
+    pub(crate) fn take_front(&mut self, from: &mut VecDeque<T>, count: usize) {
+        let count = count.min(from.len());
+        if self.gone.is_empty() {
+            // Keeps the room of both.
+            mem::swap(&mut self.gone, from);
+            from.extend(self.gone.drain(count..));
+        } else {
+            self.gone.extend(from.drain(..count));
+        }
+    }
+
+    /// So many entries came in: frees some of those that are gone, if it is time.
+    #[inline]
+    pub(crate) fn make_room(&mut self, came: u64, entries: impl Fn(&T) -> u64) {
+        if !self.gone.is_empty() {
+            self.came += came;
+            if self.came >= PORTION {
+                self.free(entries);
+            }
+        }
+    }
+
+    fn free(&mut self, entries: impl Fn(&T) -> u64) {
+        let portion = self.came + self.came / 4;
+        self.came = 0;
+        let mut freed = 0;
+        while freed < portion
+            && let Some(gone) = self.gone.pop_front()
+        {
+            freed += entries(&gone);
+        }
+    }
+}
+
+impl<T> Default for Leaving<T> {
+    fn default() -> Self {
+        Leaving { gone: VecDeque::new(), came: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaving(batches: usize) -> Leaving<u64> {
+        let mut leaving = Leaving::default();
+        leaving.take_front(&mut (0..batches as u64).collect(), usize::MAX);
+        leaving
+    }
+
+    #[test]
+    fn a_quarter_more_is_freed_than_came_but_not_before_a_portion_has() {
+        let mut leaving = leaving(10_000);
+        leaving.make_room(PORTION - 1, |_| 1);
+        assert_eq!(leaving.gone.len(), 10_000);
+        leaving.make_room(1, |_| 1);
+        assert_eq!(leaving.gone.len(), 10_000 - 5 * PORTION as usize / 4);
+        leaving.make_room(PORTION, |_| 1_000);
+        assert_eq!(leaving.gone.len(), 10_000 - 5 * PORTION as usize / 4 - 6);
+        leaving.make_room(100_000, |_| 1);
+        assert!(leaving.gone.is_empty());
+    }
+
+    #[test]
+    fn the_front_leaves_and_the_rest_stays() {
+        let mut held = VecDeque::from([7, 8, 9]);
+        let mut leaving = leaving(0);
+        leaving.take_front(&mut held, 2);
+        assert_eq!((&held, &leaving.gone), (&VecDeque::from([9]), &VecDeque::from([7, 8])));
+        leaving.take_front(&mut held, 1);
+        assert_eq!((held, leaving.gone), (VecDeque::new(), VecDeque::from([7, 8, 9])));
+    }
+}
