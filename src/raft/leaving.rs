@@ -8,18 +8,28 @@
 
 use std::{collections::VecDeque, mem};
 
-/// How many entries have to come in before as many, and a quarter more, are freed: half a millisecond's work.
-const PORTION: u64 = 4_096;
+use super::types::Batch;
 
-/// Things that are gone, and only not freed yet. Each stands for as many entries as whoever releases them says.
+/// How much has to come in before as much, and a quarter more, is freed: half a millisecond's work.
+const PORTION: u64 = 1 << 20;
+
+/// What an entry costs besides its weight: a small one is as much work as one of so many bytes.
+const EACH: u64 = 128;
+
+/// Things that are gone, and only not freed yet.
 ///
 /// Invariant: more is freed than comes in, so that log and leaving together are never more than the log was when it
 /// was cut.
 #[derive(Clone, Debug)]
 pub(crate) struct Leaving<T> {
     gone: VecDeque<T>,
-    /// How many entries came in since some were freed.
+    /// How much came in since some was freed.
     came: u64,
+}
+
+/// What to free a batch costs, in bytes of its entries.
+pub(crate) fn cost(batch: &Batch) -> u64 {
+    batch.weight() as u64 + batch.count() * EACH
 }
 
 impl<T> Leaving<T> {
@@ -35,25 +45,25 @@ impl<T> Leaving<T> {
         }
     }
 
-    /// So many entries came in: frees some of those that are gone, if it is time.
+    /// Something of this cost came in: frees some of what is gone, if it is time.
     #[inline]
-    pub(crate) fn make_room(&mut self, came: u64, entries: impl Fn(&T) -> u64) {
+    pub(crate) fn make_room(&mut self, came: u64, cost: impl Fn(&T) -> u64) {
         if !self.gone.is_empty() {
             self.came += came;
             if self.came >= PORTION {
-                self.free(entries);
+                self.free(cost);
             }
         }
     }
 
-    fn free(&mut self, entries: impl Fn(&T) -> u64) {
+    fn free(&mut self, cost: impl Fn(&T) -> u64) {
         let portion = self.came + self.came / 4;
         self.came = 0;
         let mut freed = 0;
         while freed < portion
             && let Some(gone) = self.gone.pop_front()
         {
-            freed += entries(&gone);
+            freed += cost(&gone);
         }
     }
 }
@@ -76,14 +86,15 @@ mod tests {
 
     #[test]
     fn a_quarter_more_is_freed_than_came_but_not_before_a_portion_has() {
-        let mut leaving = leaving(10_000);
-        leaving.make_room(PORTION - 1, |_| 1);
-        assert_eq!(leaving.gone.len(), 10_000);
-        leaving.make_room(1, |_| 1);
-        assert_eq!(leaving.gone.len(), 10_000 - 5 * PORTION as usize / 4);
-        leaving.make_room(PORTION, |_| 1_000);
-        assert_eq!(leaving.gone.len(), 10_000 - 5 * PORTION as usize / 4 - 6);
-        leaving.make_room(100_000, |_| 1);
+        let mut leaving = leaving(1_000);
+        let each = PORTION / 100;
+        leaving.make_room(PORTION - 1, |_| each);
+        assert_eq!(leaving.gone.len(), 1_000);
+        leaving.make_room(1, |_| each);
+        assert_eq!(leaving.gone.len(), 1_000 - 126);
+        leaving.make_room(PORTION, |_| PORTION);
+        assert_eq!(leaving.gone.len(), 1_000 - 128);
+        leaving.make_room(100 * PORTION, |_| each);
         assert!(leaving.gone.is_empty());
     }
 

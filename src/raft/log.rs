@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use smallvec::SmallVec;
 
 use super::{
-    leaving::Leaving,
+    leaving::{self, Leaving},
     message::Conflict,
     types::{Batch, Command, Index, PeerId, Position, Term},
 };
@@ -148,7 +148,7 @@ impl Log {
         self.last = batch.last();
         self.records.push(Record::Entries(batch.clone()));
         let weight_upto = self.weight() + batch.weight() as u64;
-        self.leaving.make_room(batch.count(), |held| held.batch.count());
+        self.leaving.make_room(leaving::cost(&batch), |held| leaving::cost(&held.batch));
         self.held.push_back(Held { batch, weight_upto });
     }
 

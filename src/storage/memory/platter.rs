@@ -14,7 +14,10 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{SimulatedDisk, Tail, snapshots::Shelf};
 use crate::{
-    raft::{Batch, Index, PeerId, Position, Record, Term, leaving::Leaving},
+    raft::{
+        Batch, Index, PeerId, Position, Record, Term,
+        leaving::{self, Leaving},
+    },
     storage::{Incarnation, Replay, StorageError, TailLost},
 };
 
@@ -37,7 +40,7 @@ impl Folded {
             Record::Ballot { term, vote } => self.ballot = Some((term, vote)),
             // Entries that leave a hole are kept too: recovery finds it, and says so.
             Record::Entries(batch) => {
-                self.leaving.make_room(batch.count(), Batch::count);
+                self.leaving.make_room(leaving::cost(&batch), leaving::cost);
                 self.batches.push_back(batch);
             }
             Record::Truncate { from } => self.cut_back(from),
