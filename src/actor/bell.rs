@@ -93,11 +93,19 @@ pub struct Bell(pub(super) Arc<Door>);
 
 impl Bell {
     /// Lets others of this thread come, for as long as there are any, and rings.
+    ///
+    /// Once, when there are none, it offers the core to the peer: if that lost it to this thread in the middle of its
+    /// answers, those who wait for the rest of them are about to come too. Else they would be woken one by one.
     pub async fn gather(self) {
-        let mut before = 0;
-        while let Some(waiting) = self.0.held()
-            && waiting > before
-        {
+        let (mut before, mut has_offered) = (0, false);
+        while let Some(waiting) = self.0.held() {
+            if waiting <= before {
+                if has_offered {
+                    return;
+                }
+                has_offered = true;
+                thread::yield_now();
+            }
             before = waiting;
             yield_now().await;
         }
