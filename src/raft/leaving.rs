@@ -2,15 +2,14 @@
 //!
 //! A snapshot replaces a hundred thousand entries at once, and to free them at once keeps a thread busy for tens of
 //! milliseconds, in the middle of everybody's proposals. So they go in portions, one for each portion that comes in.
-//! That is cheaper, too: the peers of a process share their entries and come to the same ones at about the same time,
-//! and new ones are made of memory that was touched a moment ago. Portions are large because allocators like
-//! neighbours to be freed together. A cluster that falls silent keeps what is left until somebody proposes again.
+//! Portions are large because allocators like neighbours to be freed together. A cluster that falls silent keeps what is
+//! left until somebody proposes again.
 
 use std::{collections::VecDeque, mem};
 
 use super::types::Batch;
 
-/// How much has to come in before as much, and a quarter more, is freed: half a millisecond's work.
+/// How much has to come in before as much, and a quarter more, is freed: some 2,500 entries of 256 bytes.
 const PORTION: u64 = 1 << 20;
 
 /// What an entry costs besides its weight: a small one is as much work as one of so many bytes.
@@ -18,8 +17,8 @@ const EACH: u64 = 128;
 
 /// Things that are gone, and only not freed yet.
 ///
-/// Invariant: more is freed than comes in, so that log and leaving together are never more than the log was when it
-/// was cut.
+/// Invariant: more is freed than comes in, so that log and leaving together exceed what the log was when it was cut by
+/// no more than a portion and the batch that completes it.
 #[derive(Clone, Debug)]
 pub(crate) struct Leaving<T> {
     gone: VecDeque<T>,

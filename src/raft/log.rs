@@ -63,8 +63,9 @@ pub struct Log {
     /// The last entry that is gone from the front; `ZERO` if none is.
     base: Position,
     last: Position,
-    /// `weight_upto` of what is gone.
+    /// What the first batch's `weight_upto` builds on.
     base_weight: u64,
+    /// What is gone, and only not freed yet.
     leaving: Leaving<Held>,
     records: Vec<Record>,
 }
@@ -272,9 +273,6 @@ impl Log {
         let worth_keeping = self.has(upto);
         let behind = upto.index.next();
         let whole = if worth_keeping { self.find(behind) } else { self.held.len() };
-        if let Some(last) = whole.checked_sub(1).and_then(|last| self.held.get(last)) {
-            self.base_weight = last.weight_upto;
-        }
         self.leaving.take_front(&mut self.held, whole);
         if !worth_keeping {
             self.last = upto;

@@ -5,8 +5,8 @@
 //! order, so that one sync orders them all. Nothing is ever overwritten: an entry that a new leader
 //! replaces stays where it is, behind it a `truncate`, and behind that the new one.
 //!
-//! **A turn** is one write and one `fdatasync`. Segments are filled with zeros and synced before they
-//! are used, so that neither has to do with the length of a file. After the sync a *synced-mark* is
+//! **A turn** is one write and one `fdatasync`. Segments are as long as they get, all zeros, and synced
+//! before they are used, so that neither has to do with the length of a file. After the sync a *synced-mark* is
 //! written, by itself or in front of the next turn, and the next sync carries it: a bad frame with a mark
 //! anywhere behind it is damage, and only what no mark covers can be the torn end of a write that nobody
 //! relied on.
@@ -97,8 +97,10 @@ struct Active {
     synced: u64,
     /// Whether there was a turn since the last mark.
     is_unmarked: bool,
-    /// How much was filled with zeros.
+    /// How long it is.
     bytes: u64,
+    /// How many turns were written to it since it was opened.
+    turns: u64,
     last_appended: Index,
 }
 
@@ -123,7 +125,7 @@ pub(super) fn create(
     incarnation: u128,
     segment_bytes: u64,
 ) -> Result<(), StorageError> {
-    keeper::make_spare(files, dir, segment_bytes, None)
+    keeper::make_spare(files, dir, segment_bytes, keeper::Make::Zeros, None)
         .map_err(|cause| failed("make a segment in", dir, cause))?;
     let mut frames = Frames::default();
     frames.put_header(&header(1, incarnation, 0, &Shape::default()));
@@ -227,6 +229,7 @@ impl Wal {
                 synced,
                 is_unmarked: false,
                 bytes,
+                turns: 0,
                 last_appended,
             });
             return Ok(());
@@ -259,12 +262,21 @@ impl Wal {
 
     /// Puts the spare to use, with the frames that are waiting.
     fn begin(&mut self, number: u64, last_appended: Index) -> Result<(), StorageError> {
-        self.keeper.take_spare().map_err(|cause| failed("make a segment in", &self.dir, cause))?;
+        let turns = self.active.as_ref().map_or(u64::MAX, |active| active.turns);
+        self.keeper.take_spare(turns).map_err(|cause| failed("make a segment in", &self.dir, cause))?;
         let (path, file) = begin_segment(&*self.files, &self.dir, number, &mut self.frames)?;
         let end = self.frames.len() as u64;
-        let bytes = self.keeper.segment_bytes();
-        self.active =
-            Some(Active { number, path, file, end, synced: end, is_unmarked: true, bytes, last_appended });
+        self.active = Some(Active {
+            number,
+            path,
+            file,
+            end,
+            synced: end,
+            is_unmarked: true,
+            bytes: self.keeper.segment_bytes(),
+            turns: 0,
+            last_appended,
+        });
         self.keeper.order_spare();
         Ok(())
     }
@@ -336,9 +348,11 @@ impl Wal {
     }
 
     fn append(&mut self) -> Result<(), StorageError> {
-        let Some(Active { number, path, file, end, synced, is_unmarked, .. }) = &mut self.active else {
+        let Some(Active { number, path, file, end, synced, is_unmarked, turns, .. }) = &mut self.active
+        else {
             return Ok(());
         };
+        *turns += 1;
         let bytes = self.frames.seal(*number, *end);
         file.write_all_at(bytes, *end).map_err(|cause| failed("write", path, cause))?;
         file.sync().map_err(|cause| failed("sync", path, cause))?;

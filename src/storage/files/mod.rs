@@ -105,6 +105,14 @@ pub trait File: Send + Sync + 'static {
     /// What the operating system says.
     fn set_len(&self, bytes: u64) -> io::Result<()>;
 
+    /// Makes an empty file so long by zeros, and sets room on the disk apart for all of them: it can't run full any more
+    /// when they are written.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`]: such a file system can't; the file is as it was. Or what else the operating system
+    /// says.
+    fn reserve(&self, bytes: u64) -> io::Result<()>;
+
     /// How long it is, in bytes.
     ///
     /// # Errors

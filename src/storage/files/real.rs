@@ -133,6 +133,17 @@ impl File for RealFile {
         self.0.set_len(bytes)
     }
 
+    #[cfg(target_os = "linux")]
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        FileExt::allocate(&self.0, bytes)
+    }
+
+    /// Elsewhere such a call, if there is one, does not keep what it sets apart, or not for files that are overwritten.
+    #[cfg(not(target_os = "linux"))]
+    fn reserve(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }

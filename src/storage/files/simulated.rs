@@ -358,6 +358,11 @@ impl File for SimulatedFile {
         self.reach_to_write()?.set_len(self.node, bytes)
     }
 
+    /// Here files take the room of their length, written or not.
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        self.set_len(bytes)
+    }
+
     fn len(&self) -> io::Result<u64> {
         let mut disk = self.reach()?;
         disk.faults.look()?;

@@ -31,6 +31,7 @@ pub(super) struct Folded {
     /// The last entry that is gone from the front; `ZERO` if none is.
     base: Position,
     batches: VecDeque<Batch>,
+    /// What is gone, and only not freed yet.
     leaving: Leaving<Batch>,
 }
 

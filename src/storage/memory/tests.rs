@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod faults;
+mod leaving;
 
 fn simulated(seed: u8) -> MemoryDisk {
     MemoryDisk::simulated([seed; 32], SimulatedDisk::default())

@@ -16,6 +16,7 @@ use crate::{
 
 mod crashes;
 mod damage;
+mod spares;
 
 const INCARNATION: u128 = 7;
 const APPEND: Step = Step::Append { count: 3 };
@@ -25,6 +26,8 @@ struct Rig {
     files: Arc<dyn Files>,
     dir: PathBuf,
     segment_bytes: u64,
+    /// What the keeper takes for few turns in a segment.
+    few_turns: u64,
     turns: Vec<Vec<Record>>,
 }
 
@@ -32,12 +35,13 @@ impl Rig {
     fn new(files: Arc<dyn Files>, dir: PathBuf, segment_bytes: u64) -> Rig {
         files.create_dir(&dir).unwrap();
         create(&*files, &dir, INCARNATION, segment_bytes).unwrap();
-        Rig { files, dir, segment_bytes, turns: Vec::new() }
+        Rig { files, dir, segment_bytes, few_turns: keeper::FEW_TURNS, turns: Vec::new() }
     }
 
     fn open(&self) -> Wal {
         let (files, dir) = (self.files.clone(), self.dir.clone());
-        let keeper = Keeper::in_person(files.clone(), dir.clone(), self.segment_bytes, Room::default());
+        let (segment_bytes, few_turns) = (self.segment_bytes, self.few_turns);
+        let keeper = Keeper::in_person(files.clone(), dir.clone(), segment_bytes, few_turns, Room::default());
         Wal::new(files, dir, INCARNATION, keeper)
     }
 
