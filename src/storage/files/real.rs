@@ -138,7 +138,7 @@ impl File for RealFile {
         FileExt::allocate(&self.0, bytes)
     }
 
-    /// Elsewhere such a call, if there is one, does not keep what it sets apart, or not for files that are overwritten.
+    /// Elsewhere nobody has tried what it does.
     #[cfg(not(target_os = "linux"))]
     fn reserve(&self, _: u64) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())

@@ -79,12 +79,10 @@ pub(super) fn make_spare(
 }
 
 fn fill(file: &dyn File, bytes: u64, make: Make) -> io::Result<()> {
-    if make == Make::Reserved {
-        match file.reserve(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
-            // Before a turn would have to.
-            reserved => return reserved.and_then(|()| file.sync()),
-        }
+    // Where nothing can be reserved there may be room for zeros all the same; if not, that error is the one to tell.
+    if make == Make::Reserved && file.reserve(bytes).is_ok() {
+        // Before a turn would have to.
+        return file.sync();
     }
     if file.len()? > bytes {
         file.set_len(bytes)?;
