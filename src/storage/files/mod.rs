@@ -109,8 +109,8 @@ pub trait File: Send + Sync + 'static {
     /// when they are written.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`]: this file system can't. Or what else the operating system says. A part may be set
-    /// apart all the same.
+    /// [`io::ErrorKind::Unsupported`]: this file system can't, and the file is as it was. Or what else the operating
+    /// system says; then a part may be set apart all the same.
     fn reserve(&self, bytes: u64) -> io::Result<()>;
 
     /// How long it is, in bytes.

@@ -46,11 +46,11 @@ pub(super) enum Make {
     /// They are written, so that no sync has to do with where the file is. Short turns are quicker by a tenth.
     Zeros,
     /// The file system sets them apart, and notes with each sync what was written. Long turns hardly feel that, and the
-    /// disk has half as much to write. Zeros where the file system can't.
+    /// disk has half as much to write.
     Reserved,
 }
 
-/// Makes a spare, and syncs it. `old`: of this file, which nobody needs.
+/// Makes a spare, and syncs it. `old`: with zeros over this file, which nobody needs.
 pub(super) fn make_spare(
     files: &dyn Files,
     dir: &Path,
@@ -79,10 +79,9 @@ pub(super) fn make_spare(
 }
 
 fn fill(file: &dyn File, bytes: u64, make: Make) -> io::Result<()> {
-    // Where nothing can be reserved there may be room for zeros all the same; if not, that error is the one to tell.
-    if make == Make::Reserved && file.reserve(bytes).is_ok() {
-        // Before a turn would have to.
-        return file.sync();
+    if make == Make::Reserved {
+        // Synced before a turn would have to.
+        return file.reserve(bytes).and_then(|()| file.sync());
     }
     if file.len()? > bytes {
         file.set_len(bytes)?;
@@ -121,11 +120,14 @@ struct Place {
 
 impl Place {
     fn make_spare(&mut self, make: Make) -> io::Result<()> {
-        let old = match make {
-            Make::Zeros => self.old.pop().map(|number| self.old(number)),
-            Make::Reserved => None,
-        };
-        make_spare(&*self.files, &self.dir, self.segment_bytes, make, old)
+        let (files, dir, bytes) = (&*self.files, &self.dir, self.segment_bytes);
+        if make == Make::Reserved && make_spare(files, dir, bytes, make, None).is_ok() {
+            return Ok(());
+        }
+        // What can't be reserved may have its zeros all the same, in the room of a segment that is used up if there is
+        // no other. If not, this is the error to tell.
+        let old = self.old.pop().map(|number| self.old(number));
+        make_spare(files, dir, bytes, Make::Zeros, old)
     }
 
     fn old(&self, number: u64) -> PathBuf {
@@ -212,6 +214,7 @@ pub(super) struct Keeper {
     spare: Spare,
     /// How the next spare is made.
     make: Make,
+    /// Up to how many turns in a segment are few.
     few_turns: u64,
     hands: Hands,
 }

@@ -53,6 +53,32 @@ fn where_nothing_can_be_reserved_there_are_zeros() {
     }
 }
 
+/// The disk has no room for another segment, and segments that nobody needs any more.
+#[test]
+fn a_segment_that_is_used_up_makes_room_on_a_full_disk() {
+    for few_turns in [0, u64::MAX] {
+        let files = SimulatedFiles::new();
+        Rig::new(Arc::new(files.clone()), PathBuf::from("/log"), SEGMENT_BYTES);
+        let rig = Rig { segment_bytes: SEGMENT_BYTES, few_turns, ..rig_on(&files) };
+        let mut wal = rig.open();
+        wal.replay().unwrap();
+        let (mut author, mut written) = (Author::default(), Vec::new());
+        for round in 0..2_000 {
+            if round == 1_000 {
+                files.set_capacity(Some(files.used() + SEGMENT_BYTES / 2));
+            }
+            for step in [APPEND, Step::Compact { trail: 5 }] {
+                let turn = author.write(step);
+                wal.write(&turn).unwrap();
+                wal.after_turn().unwrap();
+                written.extend(turn);
+            }
+            assert!(!wal.keeper.room().is_full(), "round {round}, few turns: {few_turns}");
+        }
+        assert_eq!(folded(rig.open().replay().unwrap().records), folded(written));
+    }
+}
+
 #[test]
 fn what_is_reserved_are_zeros_that_have_their_room() {
     let place = tempfile::tempdir().unwrap();
