@@ -65,10 +65,15 @@ impl Drag {
         changed
     }
 
+    /// Whether anybody is held up, as far as anybody has looked.
+    pub fn is_on(&self) -> bool {
+        self.on.load(Relaxed)
+    }
+
     /// Until when an actor that wants to be polled has to wait, at least. `was_put_off`: it has been slow
     /// already, only a stall can hold it still.
     fn until(&self, kind: ActorKind, was_put_off: bool) -> Option<Instant> {
-        if !self.on.load(Relaxed) {
+        if !self.is_on() {
             return None;
         }
         let (now, mut holds) = (Instant::now(), self.holds());

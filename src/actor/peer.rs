@@ -24,7 +24,7 @@ use super::{
     postbox::Taking,
     role_actor::{Desk, start_any},
     role_addr::{Deliver, Front, Rewire, RoleAddr},
-    storage::{DiskFailed, Recover, Recovered, StorageActor},
+    storage::{DiskFailed, Recover, Recovered, StorageActor, Writer},
     supervision::{Budget, Child, ChildDown, End, Leash, Tripwire, spawn_guarded},
     timer::{Alarm, Timer},
 };
@@ -83,6 +83,7 @@ pub struct Peer {
     /// The replicators, in the order in which they were hired; some of them may be gone.
     pub(super) crew: Vec<Tripwire>,
     pub(super) storage: Option<Kept<StorageActor>>,
+    writer: Option<Writer>,
     snapshots: Option<Arc<dyn SnapshotStore>>,
     room: Room,
     pub(super) acquaintances: Option<Acquaintances>,
@@ -121,6 +122,7 @@ impl Peer {
             front: Arc::default(),
             crew: Vec::new(),
             storage: None,
+            writer: None,
             snapshots: None,
             room: Room::default(),
             acquaintances: None,
@@ -153,7 +155,10 @@ impl Peer {
             Ok(opened) => {
                 let (recovered, failed) = (ctx.address().recipient(), ctx.address().recipient());
                 let storage = StorageActor::new(opened.log, recovered, failed, self.parts.clone());
-                self.storage = Some(self.keep(ActorKind::Storage, storage, ctx));
+                let place = storage.place();
+                let storage = self.keep(ActorKind::Storage, storage, ctx);
+                self.writer = Some(Writer::new(place, storage.addr.clone()));
+                self.storage = Some(storage);
                 self.snapshots = Some(opened.snapshots);
                 self.room = opened.room;
                 self.acquaintances = Some(Acquaintances::introduce(&self.parts, opened.register));
@@ -213,7 +218,7 @@ impl Peer {
         let (last, vote) = (state.log().last(), state.vote().unwrap_or_default());
         parts.witness.note(|| Event::Replayed { last, vote, snapshot, why: Why::Recovery });
         self.start_timer_and_machine(ctx);
-        let (Some(storage), Some(machine), Some(timer)) = (&self.storage, &self.machine, &self.timer) else {
+        let (Some(writer), Some(machine), Some(timer)) = (&self.writer, &self.machine, &self.timer) else {
             return;
         };
         let desk = Desk {
@@ -221,7 +226,7 @@ impl Peer {
             tenure: self.tenure,
             peer: ctx.address(),
             door: self.door.clone(),
-            storage: storage.addr.clone(),
+            storage: writer.clone(),
             snapshots,
             machine: machine.addr.clone(),
             timer: timer.addr.clone(),
@@ -317,7 +322,7 @@ impl Peer {
         self.parts.failures.push(format!("peer {} stopped: {stopped}", self.parts.identity.id));
         self.parts.witness.note(|| Event::PeerStopped { cause, why });
         self.dismiss();
-        (self.timer, self.machine, self.storage) = (None, None, None);
+        (self.timer, self.machine, self.storage, self.writer) = (None, None, None, None);
         ctx.stop();
     }
 }

@@ -15,7 +15,6 @@ use std::{
 };
 
 use actix::{Actor, ActorFuture, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
-use tokio::sync::oneshot;
 
 use super::{
     door::{Door, Ring, Taken},
@@ -24,7 +23,7 @@ use super::{
     parts::Parts,
     peer::{Peer, Present},
     role_addr::{Answer, Deliver, Rewire, RoleAddr},
-    storage::{StorageActor, Write},
+    storage::Writer,
     supervision::{Child, ChildDown, Leash, spawn_guarded},
     timer::{Alarm, Arm, Timer},
 };
@@ -44,7 +43,7 @@ pub struct Desk {
     /// Where clients wait.
     pub door: Arc<Door>,
     /// Writes.
-    pub storage: Addr<StorageActor>,
+    pub storage: Writer,
     /// Where snapshots to send are.
     pub snapshots: Arc<dyn SnapshotStore>,
     /// Applies.
@@ -265,10 +264,11 @@ impl<R: Embody> RoleActor<R> {
         let (count, parts) = (records.len(), &office.desk.parts);
         parts.witness.note(|| Event::SyncBegun { records: count, why: Why::EndOfTurn });
         parts.gauges.set_syncing(true);
-        let (done, synced) = oneshot::channel();
         // As late as this turn has been taken to be: it has been as deaf since then.
         let begun_ms = office.role.state().now_ms;
-        office.desk.storage.do_send(Write { records, done });
+        let Some(synced) = office.desk.storage.write(records, parts.gauges.drag()) else {
+            return self.after_sync(count, begun_ms, ctx);
+        };
         ctx.wait(synced.into_actor(self).map(move |result, actor, ctx| match result {
             Ok(()) => actor.after_sync(count, begun_ms, ctx),
             // The storage fell or failed: its parent ends this role too, and until then it is deaf.

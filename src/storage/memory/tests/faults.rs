@@ -136,3 +136,48 @@ async fn an_installation_hangs_with_its_disk_and_is_cut_with_it() {
     assert!(!disk.is_installing());
     assert_eq!(opened.snapshots.latest(), None);
 }
+
+/// A write at once, or what was given back.
+fn at_once(opened: &mut Opened, records: &[Record]) -> Option<Result<(), StorageError>> {
+    match opened.log.write_now(records.to_vec()) {
+        Ok(written) => Some(written),
+        Err(given_back) => {
+            assert_eq!(given_back, records);
+            None
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_disk_that_takes_no_time_writes_at_once() {
+    let slow = simulated(1);
+    assert!(at_once(&mut open(&slow), &entries(1, 2)).is_none());
+    assert_eq!((slow.writes(), slow.is_syncing()), (0, false));
+
+    let disk = MemoryDisk::new();
+    let mut opened = open(&disk);
+    worked(at_once(&mut opened, &entries(1, 2)).unwrap());
+    assert_eq!((disk.writes(), last(&replay(&disk).await)), (1, 2));
+
+    let mut opened = open(&disk);
+    disk.hang();
+    assert!(at_once(&mut opened, &entries(3, 1)).is_none());
+    let under_way = opened.log.write(entries(3, 1));
+    disk.set_sync_ms(0..=0);
+    disk.resume();
+    assert!(at_once(&mut opened, &entries(4, 1)).is_none(), "not before the one that is under way");
+    worked(arrived(under_way).await);
+    worked(at_once(&mut opened, &entries(4, 1)).unwrap());
+    assert_eq!(last(&replay(&disk).await), 4);
+    assert!(at_once(&mut opened, &entries(5, 1)).unwrap().is_err(), "another has opened it");
+
+    let mut opened = open(&disk);
+    disk.set_sync_ms(0..=1);
+    assert!(at_once(&mut opened, &entries(5, 1)).is_none());
+    disk.set_sync_ms(0..=0);
+    disk.fail_next_write();
+    assert!(at_once(&mut opened, &entries(5, 1)).unwrap().is_err());
+    disk.repair();
+    let found = replay(&disk).await;
+    assert_eq!(found.tail.map(|tail| tail.records), Some(1));
+}
