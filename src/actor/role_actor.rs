@@ -256,37 +256,42 @@ impl<R: Embody> RoleActor<R> {
         }
     }
 
-    /// One sync for all records of the turn, with the mailbox shut.
+    /// One sync for all records of the turn; with the mailbox shut, if it takes time.
     fn sync(&mut self, ctx: &mut Context<Self>) {
         let Some(office) = &mut self.office else { return };
-        self.writing = true;
         let records = office.role.state_mut().take_records();
         let (count, parts) = (records.len(), &office.desk.parts);
         parts.witness.note(|| Event::SyncBegun { records: count, why: Why::EndOfTurn });
+        let Some(synced) = office.desk.storage.write(records, parts.gauges.drag()) else {
+            return self.after_sync(count, 0, ctx);
+        };
+        self.writing = true;
         parts.gauges.set_syncing(true);
         // As late as this turn has been taken to be: it has been as deaf since then.
         let begun_ms = office.role.state().now_ms;
-        let Some(synced) = office.desk.storage.write(records, parts.gauges.drag()) else {
-            return self.after_sync(count, begun_ms, ctx);
-        };
         ctx.wait(synced.into_actor(self).map(move |result, actor, ctx| match result {
-            Ok(()) => actor.after_sync(count, begun_ms, ctx),
+            Ok(()) => actor.after_deafness(count, begun_ms, ctx),
             // The storage fell or failed: its parent ends this role too, and until then it is deaf.
             Err(_) => ctx.wait(std::future::pending().into_actor(actor)),
         }));
     }
 
-    fn after_sync(&mut self, records: usize, begun_ms: u64, ctx: &mut Context<Self>) {
+    fn after_deafness(&mut self, records: usize, begun_ms: u64, ctx: &mut Context<Self>) {
         self.writing = false;
         let Some(office) = &mut self.office else { return };
-        let (parts, durable) = (&office.desk.parts, office.role.state().log().last());
-        parts.gauges.set_syncing(false);
-        let now_ms = parts.clock.now_ms();
-        let took_ms = now_ms.saturating_sub(begun_ms);
-        parts.witness.note(|| Event::Synced { records, took_ms, durable, why: Why::EndOfTurn });
-        parts.warn_of_slow_sync(took_ms, now_ms);
+        let now_ms = office.now_ms();
+        office.desk.parts.gauges.set_syncing(false);
         office.heard_from_ms = now_ms;
         office.refresh(now_ms);
+        self.after_sync(records, now_ms.saturating_sub(begun_ms), ctx);
+    }
+
+    fn after_sync(&mut self, records: usize, took_ms: u64, ctx: &mut Context<Self>) {
+        let Some(office) = &mut self.office else { return };
+        let (parts, state) = (&office.desk.parts, office.role.state());
+        let durable = state.log().last();
+        parts.witness.note(|| Event::Synced { records, took_ms, durable, why: Why::EndOfTurn });
+        parts.warn_of_slow_sync(took_ms, state.now_ms);
         self.finish_turn(took_ms, ctx);
     }
 

@@ -305,10 +305,10 @@ mod tests {
         let stage = stage();
         stage.disk.fail_next_write();
         let heard = stage.writer.write(ballot(1), &stage.drag).unwrap();
-        assert!(heard.await.is_err(), "nobody says that it is durable");
-        stage.failed.await.unwrap();
         stage.disk.repair();
-        assert!(stage.writer.write(ballot(2), &stage.drag).unwrap().await.is_err());
+        let again = stage.writer.write(ballot(2), &stage.drag).unwrap();
+        assert!(heard.await.is_err() && again.await.is_err(), "nobody says that it is durable");
+        stage.failed.await.unwrap();
         stage.storage.do_send(Recover { number: 1 });
         tokio::time::sleep(Duration::from_millis(10)).await;
         let mut replayed = stage.replayed;
