@@ -131,23 +131,6 @@ fn judge<'a>(
     Verdict::Settled(settled)
 }
 
-/// Looks at what judging will look at: headers and sessions are all over the memory, and come at a time if they are
-/// asked for in a row, but one after the other if each is used first.
-fn fetch<'a>(sessions: &Sessions, entries: impl Iterator<Item = (Position, &'a Command)>) {
-    if sessions.is_empty() {
-        return;
-    }
-    let data = entries.filter_map(|(_, command)| match command {
-        Command::Data(data) => Some(data),
-        _ => None,
-    });
-    let answers = data.filter_map(|data| match Header::parse(data) {
-        Ok((Header::InSession { session, .. }, _)) => sessions.applied(session),
-        _ => None,
-    });
-    std::hint::black_box(answers.fold(0, u64::wrapping_add));
-}
-
 /// The command behind a header. Only data has one.
 fn behind(header: usize, command: &Command) -> Bytes {
     match command {
@@ -225,7 +208,6 @@ impl MachineActor {
         let Engine::Inline(machine) = engine else { return run };
         let is_awaited = !(waiters.is_empty() && orphans.is_empty());
         let entries = due.iter().flat_map(Batch::entries).take(parts.identity.config.batch_entries_max);
-        fetch(sessions, entries.clone());
         for (at, command) in entries.take_while(|(at, _)| at.index < stop) {
             let verdict = judge(sessions, membership, at, command);
             run.add(at, command);

@@ -307,11 +307,6 @@ impl Sessions {
         true
     }
 
-    /// How many commands of a session were applied, or are about to be; `None`: it is unknown.
-    pub(crate) fn applied(&self, id: SessionId) -> Option<u64> {
-        self.sessions.get(&id).map(|session| session.admitted)
-    }
-
     /// Decides on a command that came with the entry `at`. `lowest_unanswered` is the client's
     /// receipt: the answers below it go, unless the command is ahead of its turn.
     pub fn admit(
