@@ -5,7 +5,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture,
+};
 use tokio::sync::oneshot;
 
 use super::drag::Drag;
@@ -77,19 +79,24 @@ impl Writer {
     /// the disk has failed or the storage has fallen, and whoever wrote is about to be ended. Whatever holds
     /// up the storage holds up its writes.
     pub fn write(&self, records: Vec<Record>, drag: &Drag) -> Option<oneshot::Receiver<()>> {
-        let mut place = lock(&self.place);
-        let written = match place.as_mut().filter(|_| !drag.is_on()) {
-            Some(log) => log.write_now(records),
-            None => Err(records),
-        };
-        let letter = match written {
-            Ok(Ok(())) => return None,
-            Ok(Err(error)) => {
-                *place = None;
-                self.storage.do_send(Failed(error));
-                None
+        // Whoever falls while writing takes the log along: nobody knows what is left of it.
+        let log = lock(&self.place).take_if(|_| !drag.is_on());
+        let letter = match log {
+            None => Some(records),
+            Some(mut log) => {
+                let written = log.write_now(records);
+                if !matches!(written, Ok(Err(_))) {
+                    *lock(&self.place) = Some(log);
+                }
+                match written {
+                    Ok(Ok(())) => return None,
+                    Ok(Err(error)) => {
+                        self.storage.do_send(Failed(error));
+                        None
+                    }
+                    Err(records) => Some(records),
+                }
             }
-            Err(records) => Some(records),
         };
         let (done, heard) = oneshot::channel();
         if let Some(records) = letter {
@@ -200,7 +207,8 @@ impl Handler<Recover> for StorageActor {
     type Result = ();
 
     fn handle(&mut self, recover: Recover, ctx: &mut Self::Context) {
-        let Some(wait) = self.ask(|log| log.replay()) else { return };
+        // There is none any more: only who opens the disk anew has another.
+        let Some(wait) = self.ask(|log| log.replay()) else { return ctx.stop() };
         self.when_done(wait, ctx, move |actor, replay| {
             actor.recovered.do_send(Recovered { number: recover.number, replay });
         });
@@ -209,7 +217,10 @@ impl Handler<Recover> for StorageActor {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        time::Duration,
+    };
 
     use super::*;
     use crate::{
@@ -325,6 +336,38 @@ mod tests {
         stage.failed.await.unwrap();
         stage.disk.repair();
         assert!(stage.writer.write(ballot(2), &Drag::default()).unwrap().await.is_err());
+        assert_eq!(stage.disk.writes(), 0);
+    }
+
+    /// A log that falls over whatever it is to write at once.
+    struct Trap(Box<dyn LogStorage>);
+
+    impl LogStorage for Trap {
+        fn replay(&mut self) -> Wait<Result<Replay, StorageError>> {
+            self.0.replay()
+        }
+
+        fn write(&mut self, records: Vec<Record>) -> Wait<Result<(), StorageError>> {
+            self.0.write(records)
+        }
+
+        fn write_now(&mut self, _: Vec<Record>) -> Result<Result<(), StorageError>, Vec<Record>> {
+            panic!("a trap")
+        }
+    }
+
+    #[actix::test]
+    async fn a_log_that_a_writer_fell_over_is_opened_anew() {
+        let stage = stage();
+        let log = lock(&stage.writer.place).take().unwrap();
+        *lock(&stage.writer.place) = Some(Box::new(Trap(log)));
+        let fallen = catch_unwind(AssertUnwindSafe(|| stage.writer.write(ballot(1), &stage.drag)));
+        assert!(fallen.is_err());
+        assert!(stage.writer.write(ballot(2), &stage.drag).unwrap().await.is_err());
+        stage.storage.do_send(Recover { number: 1 });
+        while stage.storage.connected() {
+            tokio::task::yield_now().await;
+        }
         assert_eq!(stage.disk.writes(), 0);
     }
 
