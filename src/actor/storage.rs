@@ -276,6 +276,23 @@ mod tests {
         Stage { disk, storage, writer, drag: Drag::default(), replayed, failed }
     }
 
+    /// Whatever has to happen happens: a test that waits for ever says less than one that fails.
+    async fn soon<T>(what: impl Future<Output = T>) -> T {
+        match tokio::time::timeout(Duration::from_secs(10), what).await {
+            Ok(happened) => happened,
+            Err(_) => panic!("nothing happened"),
+        }
+    }
+
+    async fn once(is_so: impl Fn() -> bool) {
+        let waiting = async {
+            while !is_so() {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(waiting).await;
+    }
+
     fn ballot(term: u64) -> Vec<Record> {
         vec![Record::Ballot { term: Term(term), vote: None }]
     }
@@ -286,7 +303,7 @@ mod tests {
         assert!(stage.writer.write(ballot(1), &stage.drag).is_none());
         assert_eq!(stage.disk.writes(), 1);
         stage.storage.do_send(Recover { number: 1 });
-        assert_eq!(stage.replayed.await.unwrap().records, ballot(1));
+        assert_eq!(soon(stage.replayed).await.unwrap().records, ballot(1));
     }
 
     #[actix::test]
@@ -297,7 +314,7 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(10)).await;
         assert!(heard.try_recv().is_err() && stage.disk.writes() == 0);
         stage.disk.resume();
-        heard.await.unwrap();
+        soon(heard).await.unwrap();
         assert_eq!(stage.disk.writes(), 1);
     }
 
@@ -307,7 +324,7 @@ mod tests {
         stage.drag.slow(ActorKind::Storage, Duration::from_millis(1));
         let heard = stage.writer.write(ballot(1), &stage.drag).unwrap();
         assert_eq!(stage.disk.writes(), 0, "by letter");
-        heard.await.unwrap();
+        soon(heard).await.unwrap();
         assert_eq!(stage.disk.writes(), 1);
     }
 
@@ -318,8 +335,9 @@ mod tests {
         let heard = stage.writer.write(ballot(1), &stage.drag).unwrap();
         stage.disk.repair();
         let again = stage.writer.write(ballot(2), &stage.drag).unwrap();
-        assert!(heard.await.is_err() && again.await.is_err(), "nobody says that it is durable");
-        stage.failed.await.unwrap();
+        let (heard, again) = (soon(heard).await, soon(again).await);
+        assert!(heard.is_err() && again.is_err(), "nobody says that it is durable");
+        soon(stage.failed).await.unwrap();
         stage.storage.do_send(Recover { number: 1 });
         tokio::time::sleep(Duration::from_millis(10)).await;
         let mut replayed = stage.replayed;
@@ -332,10 +350,10 @@ mod tests {
         let stage = stage();
         stage.drag.slow(ActorKind::Storage, Duration::from_millis(1));
         stage.disk.fail_next_write();
-        assert!(stage.writer.write(ballot(1), &stage.drag).unwrap().await.is_err());
-        stage.failed.await.unwrap();
+        assert!(soon(stage.writer.write(ballot(1), &stage.drag).unwrap()).await.is_err());
+        soon(stage.failed).await.unwrap();
         stage.disk.repair();
-        assert!(stage.writer.write(ballot(2), &Drag::default()).unwrap().await.is_err());
+        assert!(soon(stage.writer.write(ballot(2), &Drag::default()).unwrap()).await.is_err());
         assert_eq!(stage.disk.writes(), 0);
     }
 
@@ -363,11 +381,9 @@ mod tests {
         *lock(&stage.writer.place) = Some(Box::new(Trap(log)));
         let fallen = catch_unwind(AssertUnwindSafe(|| stage.writer.write(ballot(1), &stage.drag)));
         assert!(fallen.is_err());
-        assert!(stage.writer.write(ballot(2), &stage.drag).unwrap().await.is_err());
+        assert!(soon(stage.writer.write(ballot(2), &stage.drag).unwrap()).await.is_err());
         stage.storage.do_send(Recover { number: 1 });
-        while stage.storage.connected() {
-            tokio::task::yield_now().await;
-        }
+        once(|| !stage.storage.connected()).await;
         assert_eq!(stage.disk.writes(), 0);
     }
 
@@ -377,8 +393,6 @@ mod tests {
         drop(stage.storage);
         let Writer { place, storage } = stage.writer;
         drop(storage);
-        while lock(&place).is_some() {
-            tokio::task::yield_now().await;
-        }
+        once(|| lock(&place).is_none()).await;
     }
 }
