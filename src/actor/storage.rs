@@ -1,7 +1,7 @@
 //! The storage of a peer: one write at a time, in order; replay waits behind what is under way.
 //!
-//! A log in memory writes in no time. To send it a letter, and to be woken by its answer, was a fifth of what a lone
-//! proposal took: so whoever writes may write to such a log itself, under the eyes of its actor.
+//! Whoever writes begins the write itself, and the actor waits for its end. A log in memory is done at once: then there
+//! is nothing to wait for, and no letter. That and the answer's were a fifth of what a lone proposal took.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,15 +16,14 @@ use crate::{
     storage::{LogStorage, Replay, StorageError, Wait},
 };
 
-/// Makes the records of a turn durable. `done` hears of success only: after a failure the peer
+/// A write that was begun, to be waited for. `done` hears of success only: after a failure the peer
 /// stops, and nobody may go on as if nothing had happened.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Write {
-    /// In order.
-    pub records: Vec<Record>,
-    /// They are durable.
-    pub done: oneshot::Sender<()>,
+struct Begun {
+    write: Wait<Result<(), StorageError>>,
+    /// It is durable.
+    done: oneshot::Sender<()>,
 }
 
 /// Reads back everything that is durable.
@@ -50,11 +49,6 @@ pub struct Recovered {
 #[rtype(result = "()")]
 pub struct DiskFailed(pub StorageError);
 
-/// A disk failed that was written to without this actor.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Failed(StorageError);
-
 /// Where the log is for as long as it may be used: not beyond its first failure, nor the storage actor's end.
 pub type Place = Arc<Mutex<Option<Box<dyn LogStorage>>>>;
 
@@ -62,7 +56,7 @@ fn lock(place: &Place) -> MutexGuard<'_, Option<Box<dyn LogStorage>>> {
     place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How a role writes: by itself if that takes no time, as it does in memory; else by letter.
+/// How a role writes.
 #[derive(Clone)]
 pub struct Writer {
     place: Place,
@@ -80,28 +74,16 @@ impl Writer {
     /// up the storage holds up its writes.
     pub fn write(&self, records: Vec<Record>, drag: &Drag) -> Option<oneshot::Receiver<()>> {
         // Whoever falls while writing takes the log along: nobody knows what is left of it.
-        let log = lock(&self.place).take_if(|_| !drag.is_on());
-        let letter = match log {
-            None => Some(records),
-            Some(mut log) => {
-                let written = log.write_now(records);
-                if !matches!(written, Ok(Err(_))) {
-                    *lock(&self.place) = Some(log);
-                }
-                match written {
-                    Ok(Ok(())) => return None,
-                    Ok(Err(error)) => {
-                        self.storage.do_send(Failed(error));
-                        None
-                    }
-                    Err(records) => Some(records),
-                }
-            }
-        };
-        let (done, heard) = oneshot::channel();
-        if let Some(records) = letter {
-            self.storage.do_send(Write { records, done });
+        let Some(mut log) = lock(&self.place).take() else { return Some(oneshot::channel().1) };
+        let write = log.write(records);
+        if !matches!(write, Wait::Now(Err(_))) {
+            *lock(&self.place) = Some(log);
         }
+        if matches!(write, Wait::Now(Ok(()))) && !drag.is_on() {
+            return None;
+        }
+        let (done, heard) = oneshot::channel();
+        self.storage.do_send(Begun { write, done });
         Some(heard)
     }
 }
@@ -132,11 +114,6 @@ impl StorageActor {
         self.log.clone()
     }
 
-    /// Asks the log for something, if it may be used.
-    fn ask<T>(&mut self, what: impl FnOnce(&mut dyn LogStorage) -> T) -> Option<T> {
-        lock(&self.log).as_deref_mut().map(what)
-    }
-
     /// Goes on with `then` once the disk has answered; nothing else is begun before.
     fn when_done<T: 'static>(
         &mut self,
@@ -152,6 +129,7 @@ impl StorageActor {
         }
     }
 
+    /// Nobody uses the log any more.
     fn close(&mut self) {
         let log = lock(&self.log).take();
         drop(log);
@@ -184,22 +162,13 @@ impl Actor for StorageActor {
     }
 }
 
-impl Handler<Write> for StorageActor {
+impl Handler<Begun> for StorageActor {
     type Result = ();
 
-    fn handle(&mut self, write: Write, ctx: &mut Self::Context) {
-        let Some(wait) = self.ask(|log| log.write(write.records)) else { return };
-        self.when_done(wait, ctx, |_, ()| {
-            let _ = write.done.send(());
+    fn handle(&mut self, Begun { write, done }: Begun, ctx: &mut Self::Context) {
+        self.when_done(write, ctx, |_, ()| {
+            let _ = done.send(());
         });
-    }
-}
-
-impl Handler<Failed> for StorageActor {
-    type Result = ();
-
-    fn handle(&mut self, Failed(error): Failed, _: &mut Self::Context) {
-        self.finish(Err(error), |_, ()| {});
     }
 }
 
@@ -208,7 +177,8 @@ impl Handler<Recover> for StorageActor {
 
     fn handle(&mut self, recover: Recover, ctx: &mut Self::Context) {
         // There is none any more: only who opens the disk anew has another.
-        let Some(wait) = self.ask(|log| log.replay()) else { return ctx.stop() };
+        let replay = lock(&self.log).as_deref_mut().map(LogStorage::replay);
+        let Some(wait) = replay else { return ctx.stop() };
         self.when_done(wait, ctx, move |actor, replay| {
             actor.recovered.do_send(Recovered { number: recover.number, replay });
         });
@@ -323,7 +293,6 @@ mod tests {
         let stage = stage();
         stage.drag.slow(ActorKind::Storage, Duration::from_millis(1));
         let heard = stage.writer.write(ballot(1), &stage.drag).unwrap();
-        assert_eq!(stage.disk.writes(), 0, "by letter");
         soon(heard).await.unwrap();
         assert_eq!(stage.disk.writes(), 1);
     }
@@ -357,7 +326,7 @@ mod tests {
         assert_eq!(stage.disk.writes(), 0);
     }
 
-    /// A log that falls over whatever it is to write at once.
+    /// A log that falls over whatever it is to write.
     struct Trap(Box<dyn LogStorage>);
 
     impl LogStorage for Trap {
@@ -365,11 +334,7 @@ mod tests {
             self.0.replay()
         }
 
-        fn write(&mut self, records: Vec<Record>) -> Wait<Result<(), StorageError>> {
-            self.0.write(records)
-        }
-
-        fn write_now(&mut self, _: Vec<Record>) -> Result<Result<(), StorageError>, Vec<Record>> {
+        fn write(&mut self, _: Vec<Record>) -> Wait<Result<(), StorageError>> {
             panic!("a trap")
         }
     }

@@ -81,15 +81,6 @@ pub trait LogStorage: Send + 'static {
     /// before them, are durable: they survive a crash of the machine. After an error the storage
     /// must not be used again.
     fn write(&mut self, records: Vec<Record>) -> Wait<Result<(), StorageError>>;
-
-    /// Does what [`write`](Self::write) does, if that takes no time at all: then nobody has to be asked
-    /// to wait for it. `Err` gives the records back, and nothing was written.
-    ///
-    /// # Errors
-    /// It takes time, as with every disk that is one.
-    fn write_now(&mut self, records: Vec<Record>) -> Result<Result<(), StorageError>, Vec<Record>> {
-        Err(records)
-    }
 }
 
 /// What a log gave back.

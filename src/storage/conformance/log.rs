@@ -100,24 +100,6 @@ pub(super) async fn takes_a_write_of_nothing(disk: &mut dyn Disk) {
     check_restart(disk, &[noops(1, 1, 1)], "a write of nothing changes nothing").await;
 }
 
-pub(super) async fn writes_at_once_or_not_at_all(disk: &mut dyn Disk) {
-    let (mut opened, _) = start(disk).await;
-    let written: Vec<_> = (1..=4).map(|index| noops(1, index, 1)).collect();
-    for (record, is_asked) in written.iter().zip([true, false, true, true]) {
-        let records = vec![record.clone()];
-        let given_back = match is_asked {
-            true => opened.log.write_now(records.clone()).map(worked).err(),
-            false => Some(records.clone()),
-        };
-        if let Some(given_back) = given_back {
-            same(&given_back, &records, "what is not written at once is given back");
-            write(&mut opened, &records).await;
-        }
-    }
-    drop(opened);
-    check_restart(disk, &written, "what was written at once is there, in its order").await;
-}
-
 pub(super) async fn takes_every_kind_and_size_of_command(disk: &mut dyn Disk) {
     let membership = Membership::of((1..=3).map(PeerId))
         .with_learner(PeerId(9))

@@ -52,7 +52,6 @@ pub async fn check_log(mut make: impl FnMut() -> Box<dyn Disk>) {
     log::drops_a_log_that_contradicts_the_snapshot(&mut *make()).await;
     log::ignores_a_marker_that_is_older(&mut *make()).await;
     log::takes_a_write_of_nothing(&mut *make()).await;
-    log::writes_at_once_or_not_at_all(&mut *make()).await;
     log::takes_every_kind_and_size_of_command(&mut *make()).await;
     for seed in 0..8 {
         log::recovers_the_same_state(&mut *make(), seed).await;

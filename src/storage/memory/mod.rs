@@ -320,14 +320,6 @@ impl LogStorage for MemoryLog {
         let write = UnderWay { shared: self.shared.clone(), id };
         self.shared.after(ms, move |_| write.finish())
     }
-
-    fn write_now(&mut self, records: Vec<Record>) -> Result<Result<(), StorageError>, Vec<Record>> {
-        let mut platter = self.shared.lock();
-        if !platter.takes_no_time() {
-            return Err(records);
-        }
-        Ok(platter.begin(self.owner, records).and_then(|(id, _)| platter.finish(id)))
-    }
 }
 
 /// A write under way. Dropped before it is finished, the power is cut.

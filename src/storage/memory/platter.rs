@@ -264,11 +264,6 @@ impl Platter {
         Ok((id, self.draw_ms(0)))
     }
 
-    /// Whether a write is done as soon as it has begun.
-    pub(super) fn takes_no_time(&self) -> bool {
-        self.pace.sync_ms == (0..=0) && !self.hanging && self.in_flight.is_none()
-    }
-
     /// The time of a write has passed: all of it is durable, unless the disk fails.
     pub(super) fn finish(&mut self, id: WriteId) -> Result<(), StorageError> {
         let Some(write) = self.in_flight.take_if(|write| write.id == id) else {
