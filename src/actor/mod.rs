@@ -28,8 +28,8 @@
 //!
 //! Every actor runs under guard (`supervision`): a panic or a stop is told to its parent, which
 //! rebuilds it from durable state. No state is shared between actors but figures that one of them
-//! publishes ([`gauges`]), so that a crash leaves nothing half-done behind; and a log that takes no time
-//! (`storage`), which goes with whoever falls over it. A restart without progress
+//! publishes ([`gauges`]), so that a crash leaves nothing half-done behind; and the log (`storage`), which goes
+//! with whoever falls over it. A restart without progress
 //! is counted; too many of them stop the peer.
 //!
 //! # Back-pressure
