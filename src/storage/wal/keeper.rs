@@ -33,8 +33,9 @@ const OLD: &str = ".old";
 /// How many of those are kept: about as many as one snapshot covers.
 const OLD_MAX: usize = 4;
 
-/// How much is filled with zeros, and synced, at a time: the syncs of turns wait behind no more than that.
-const PIECE_BYTES: u64 = 4 << 20;
+/// How much is filled with zeros, and synced, at a time: the syncs of turns wait behind no more than that, with 256 KiB
+/// about as long as behind one another.
+const PIECE_BYTES: u64 = 256 << 10;
 
 /// Where so few turns filled a segment, the next spare is only reserved.
 pub(super) const FEW_TURNS: u64 = 64;
