@@ -55,8 +55,8 @@ pub fn text(look: &Look, detail: Detail, out: &mut dyn Write) -> io::Result<()> 
             }
         }
         match segment.end {
-            SegmentEnd::Torn { offset, bytes, why } => {
-                writeln!(out, "  {offset:>10} {:>8}  not synced, no record: {why}", format!("+{bytes}"))?;
+            SegmentEnd::Torn { offset, why } => {
+                writeln!(out, "  {offset:>10} {:>8}  not synced, no record: {why}", "")?;
             }
             SegmentEnd::Damaged { offset, why } => writeln!(out, "  {offset:>10} {:>8}  DAMAGED: {why}", "")?,
             _ => {}
@@ -151,7 +151,7 @@ fn position(at: Position) -> Value {
 fn segment_json(segment: &SegmentReport, detail: Detail) -> Value {
     let (state, offset, why) = match segment.end {
         SegmentEnd::Clean { offset } => ("clean", offset, None),
-        SegmentEnd::Torn { offset, why, .. } => ("torn", offset, Some(why)),
+        SegmentEnd::Torn { offset, why } => ("torn", offset, Some(why)),
         SegmentEnd::Damaged { offset, why } => ("damaged", offset, Some(why)),
         _ => ("unknown", 0, None),
     };

@@ -5,8 +5,9 @@
 //! order, so that one sync orders them all. Nothing is ever overwritten: an entry that a new leader
 //! replaces stays where it is, behind it a `truncate`, and behind that the new one.
 //!
-//! **A turn** is one write and one `fdatasync`. Segments are as long as they get, all zeros, and synced
-//! before they are used, so that neither has to do with the length of a file. After the sync a *synced-mark* is
+//! **A turn** is one write, [past the operating system's cache](super::files::Files::open_direct), and one
+//! `fdatasync`. Segments are as long as they get, and synced before they are used, so that neither has to do with the
+//! length of a file. After the sync a *synced-mark* is
 //! written, by itself or in front of the next turn, and the next sync carries it: a bad frame with a mark
 //! anywhere behind it is damage, and only what no mark covers can be the torn end of a write that nobody
 //! relied on.
@@ -16,7 +17,7 @@
 //! another thread, and to be woken by it, would take as long as the sync.
 //!
 //! **One spare** segment is always there. When it is put to use the next one is made, on another
-//! thread, of a segment that is used up if there is one; as long as that fails the disk is
+//! thread: of a segment that is used up if there is one, with what stands in it; as long as that fails the disk is
 //! [full](super::Room), which is met before anything has to fail.
 //!
 //! **A segment goes** when a snapshot covers everything in it. Each begins with the term, the vote and
@@ -45,7 +46,7 @@ pub use inspect::{FrameContent, FrameReport, LogReport, SegmentEnd, SegmentRepor
 pub(super) use log::{Fence, Plan, WalLog};
 
 use self::{
-    frame::Frames,
+    frame::{Frames, Seal},
     keeper::Keeper,
     recovery::{Last, Recovered},
     shape::Shape,
@@ -88,7 +89,7 @@ struct Closed {
 
 /// The segment that is written to.
 struct Active {
-    number: u64,
+    seal: Seal,
     path: PathBuf,
     file: Box<dyn File>,
     /// Where the next frame goes.
@@ -125,11 +126,11 @@ pub(super) fn create(
     incarnation: u128,
     segment_bytes: u64,
 ) -> Result<(), StorageError> {
-    keeper::make_spare(files, dir, segment_bytes, keeper::Make::Zeros, None)
-        .map_err(|cause| failed("make a segment in", dir, cause))?;
+    keeper::make_first(files, dir, segment_bytes).map_err(|cause| failed("make a segment in", dir, cause))?;
     let mut frames = Frames::default();
-    frames.put_header(&header(1, incarnation, 0, &Shape::default()));
-    begin_segment(files, dir, 1, &mut frames).map(drop)
+    let header = header(1, incarnation, 0, &Shape::default());
+    frames.put_header(&header);
+    begin_segment(files, dir, header.seal(), &mut frames).map(drop)
 }
 
 /// Whether a folder holds the beginning of a log that was never used.
@@ -150,20 +151,21 @@ pub(super) fn is_unused(files: &dyn Files, dir: &Path) -> Result<bool, StorageEr
 
 fn header(number: u64, incarnation: u128, before_bytes: u64, shape: &Shape) -> Header {
     let Shape { term, vote, base, last, .. } = *shape;
-    Header { number, incarnation, before_bytes, term, vote, base, last }
+    Header { number, incarnation, key: rand::random(), before_bytes, term, vote, base, last }
 }
 
-/// Puts the spare to use as segment `number`, which begins with these frames. They are durable before
-/// the segment has its name: there is none without a header.
+/// Puts the spare to use as this segment, which begins with these frames. They are durable before
+/// the segment has its name: there is none without a header. What else stands on the spare does not count: it is
+/// sealed otherwise, also if a segment of this very number was begun on it before.
 fn begin_segment(
     files: &dyn Files,
     dir: &Path,
-    number: u64,
+    seal: Seal,
     frames: &mut Frames,
 ) -> Result<(PathBuf, Box<dyn File>), StorageError> {
-    let (spare, path) = (dir.join(keeper::SPARE), dir.join(segment_name(number)));
-    let file = files.open(&spare).map_err(|cause| failed("open", &spare, cause))?;
-    file.write_all_at(frames.seal(number, 0), 0).map_err(|cause| failed("write", &spare, cause))?;
+    let (spare, path) = (dir.join(keeper::SPARE), dir.join(segment_name(seal.segment)));
+    let file = files.open_direct(&spare).map_err(|cause| failed("open", &spare, cause))?;
+    file.write_all_at(frames.seal(seal, 0), 0).map_err(|cause| failed("write", &spare, cause))?;
     file.sync().map_err(|cause| failed("sync", &spare, cause))?;
     files.rename(&spare, &path).map_err(|cause| failed("rename to", &path, cause))?;
     files.sync_dir(dir).map_err(|cause| failed("sync folder", dir, cause))?;
@@ -214,15 +216,20 @@ impl Wal {
     /// Goes on writing where the last segment ends; or in a new one, if there is something behind the
     /// last mark.
     fn go_on(&mut self, last: Last) -> Result<(), StorageError> {
-        let Last { number, synced, before_mark, bytes, last_appended, unmarked } = last;
+        let Last { seal, synced, before_mark, bytes, is_blank_behind, last_appended, unmarked } = last;
+        let number = seal.segment;
         let Some((before, records)) = unmarked else {
             let path = self.dir.join(segment_name(number));
-            let file = self.files.open(&path).map_err(|cause| failed("open", &path, cause))?;
+            let file = self.files.open_direct(&path).map_err(|cause| failed("open", &path, cause))?;
+            if !is_blank_behind {
+                keeper::fill_with_zeros(&*file, synced, bytes, keeper::Pieces::Few)
+                    .map_err(|cause| failed("write", &path, cause))?;
+            }
             file.sync().map_err(|cause| failed("sync", &path, cause))?;
             // Whoever began this segment may not have come as far.
             self.files.sync_dir(&self.dir).map_err(|cause| failed("sync folder", &self.dir, cause))?;
             self.active = Some(Active {
-                number,
+                seal,
                 path,
                 file,
                 end: synced,
@@ -235,13 +242,14 @@ impl Wal {
             return Ok(());
         };
         self.frames.clear();
-        self.frames.put_header(&header(number + 1, self.incarnation, before_mark, &before));
+        let next = header(number + 1, self.incarnation, before_mark, &before);
+        self.frames.put_header(&next);
         let mut shape = before;
         for (record, keeps_rest) in &records {
             self.put(&mut shape, record, Some(*keeps_rest))?;
         }
-        self.begin(number + 1, last_appended)?;
-        self.close(Closed { number, last_appended }, before_mark);
+        self.begin(next.seal(), last_appended)?;
+        self.close(seal, last_appended, before_mark);
         self.mark()
     }
 
@@ -261,13 +269,13 @@ impl Wal {
     }
 
     /// Puts the spare to use, with the frames that are waiting.
-    fn begin(&mut self, number: u64, last_appended: Index) -> Result<(), StorageError> {
+    fn begin(&mut self, seal: Seal, last_appended: Index) -> Result<(), StorageError> {
         let turns = self.active.as_ref().map_or(u64::MAX, |active| active.turns);
         self.keeper.take_spare(turns).map_err(|cause| failed("make a segment in", &self.dir, cause))?;
-        let (path, file) = begin_segment(&*self.files, &self.dir, number, &mut self.frames)?;
+        let (path, file) = begin_segment(&*self.files, &self.dir, seal, &mut self.frames)?;
         let end = self.frames.len() as u64;
         self.active = Some(Active {
-            number,
+            seal,
             path,
             file,
             end,
@@ -317,46 +325,45 @@ impl Wal {
             let cause = io::Error::other("it was not read yet");
             return Err(failed("write", &self.dir, cause));
         };
-        let needed = (self.frames.len() + frame::MARK_BYTES) as u64;
+        let needed = (self.frames.len() + frame::MARK_BYTES + frame::STOP_BYTES) as u64;
         // A turn that is longer than a whole segment makes its segment longer.
         if active.end + needed <= active.bytes || active.end as usize == Header::FRAME_BYTES {
             return Ok(());
         }
-        let closed = Closed { number: active.number, last_appended: active.last_appended };
+        let (closed, last_appended) = (active.seal, active.last_appended);
         let mut frames = std::mem::take(&mut self.frames);
         if is_marked {
             // The header says as much, and the mark's place is not there.
             frames.skip_mark();
         }
         self.frames.put_header(&next);
-        self.begin(next.number, Index(0))?;
+        self.begin(next.seal(), Index(0))?;
         self.frames = frames;
-        self.close(closed, next.before_bytes);
+        self.close(closed, last_appended, next.before_bytes);
         Ok(())
     }
 
     /// The header of the next segment, if it were begun now.
     fn next_header(&self) -> Option<Header> {
         let active = self.active.as_ref()?;
-        Some(header(active.number + 1, self.incarnation, active.synced, &self.shape))
+        Some(header(active.seal.segment + 1, self.incarnation, active.synced, &self.shape))
     }
 
     /// A segment is written to no more: what stands behind its end is of no use.
-    fn close(&mut self, closed: Closed, bytes: u64) {
-        self.closed.push_back(closed);
-        self.keeper.close(closed.number, bytes);
+    fn close(&mut self, seal: Seal, last_appended: Index, bytes: u64) {
+        self.closed.push_back(Closed { number: seal.segment, last_appended });
+        self.keeper.close(seal, bytes);
     }
 
     fn append(&mut self) -> Result<(), StorageError> {
-        let Some(Active { number, path, file, end, synced, is_unmarked, turns, .. }) = &mut self.active
-        else {
+        let Some(Active { seal, path, file, end, synced, is_unmarked, turns, .. }) = &mut self.active else {
             return Ok(());
         };
         *turns += 1;
-        let bytes = self.frames.seal(*number, *end);
+        let bytes = self.frames.seal(*seal, *end);
         file.write_all_at(bytes, *end).map_err(|cause| failed("write", path, cause))?;
         file.sync().map_err(|cause| failed("sync", path, cause))?;
-        *end += bytes.len() as u64;
+        *end += self.frames.len() as u64;
         (*synced, *is_unmarked) = (*end, true);
         Ok(())
     }
@@ -376,19 +383,20 @@ impl Wal {
         if !self.put_mark() {
             return Ok(()); // There is one already.
         }
-        let Some(Active { number, path, file, end, is_unmarked, .. }) = &mut self.active else {
+        let Some(Active { seal, path, file, end, is_unmarked, .. }) = &mut self.active else {
             return Ok(());
         };
-        let bytes = self.frames.seal(*number, *end);
+        let bytes = self.frames.seal(*seal, *end);
         file.write_all_at(bytes, *end).map_err(|cause| failed("write", path, cause))?;
-        *end += bytes.len() as u64;
+        *end += self.frames.len() as u64;
         *is_unmarked = false;
         Ok(())
     }
 
     /// Whether these records, and a mark before and behind them, certainly go into the present segment.
     fn has_room_for(&self, records: &[Record]) -> bool {
-        let bytes = records.iter().map(frame::bytes_max).fold(2 * frame::MARK_BYTES, usize::saturating_add);
+        let around = 2 * frame::MARK_BYTES + frame::STOP_BYTES;
+        let bytes = records.iter().map(frame::bytes_max).fold(around, usize::saturating_add);
         self.active.as_ref().is_some_and(|active| active.end.saturating_add(bytes as u64) <= active.bytes)
     }
 

@@ -13,6 +13,8 @@
 
 use std::{fmt, io, path::Path};
 
+#[cfg(target_os = "linux")]
+mod direct;
 mod real;
 mod simulated;
 
@@ -45,6 +47,16 @@ pub trait Files: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// What the operating system says; a symbolic link is an error.
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>>;
+
+    /// Opens a file to write it from some place to its end, one piece behind the other, past the operating system's cache
+    /// where that can be done. Zeros, or what was there, stand behind each piece: up to its next multiple of 4 KiB
+    /// nobody may rely on either.
+    ///
+    /// # Errors
+    /// See [`Files::open`].
+    fn open_direct(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.open(path)
+    }
 
     /// Opens a file to read it only.
     ///

@@ -15,7 +15,7 @@ use super::{File, Files, Lock};
 pub struct RealFiles;
 
 /// What this process may do with what it opens.
-fn options() -> OpenOptions {
+pub(super) fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
@@ -68,6 +68,13 @@ impl Files for RealFiles {
         open(path, options().write(true))
     }
 
+    #[cfg(target_os = "linux")]
+    fn open_direct(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        refuse_link(path)?;
+        let plain = options().write(true).open(path)?;
+        super::direct::DirectFile::open(path, plain).map(|file| Box::new(file) as Box<dyn File>)
+    }
+
     fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn File>> {
         open(path, &options())
     }
@@ -102,7 +109,7 @@ impl Files for RealFiles {
     }
 }
 
-struct RealFile(fs::File);
+pub(super) struct RealFile(pub fs::File);
 
 impl File for RealFile {
     #[cfg(unix)]

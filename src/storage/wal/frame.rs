@@ -19,6 +19,10 @@ pub(super) const ALIGN: usize = 8;
 /// A whole synced-mark.
 pub(super) const MARK_BYTES: usize = 16;
 
+/// The zeros behind each turn, by which the end of what was written is known from the beginning of what was written in
+/// part: room for a prefix.
+pub(super) const STOP_BYTES: usize = PREFIX_BYTES.next_multiple_of(ALIGN);
+
 /// What a frame holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -95,12 +99,28 @@ fn padded(bytes: usize) -> usize {
     bytes.next_multiple_of(ALIGN)
 }
 
-fn checksum(segment: u64, offset: u64, length: u32, kind: u8, payload: &[u8]) -> u32 {
-    let mut place = [0; 21];
-    let words = segment.to_le_bytes().into_iter().chain(offset.to_le_bytes());
-    let bytes = words.chain(length.to_le_bytes()).chain([kind]);
-    place.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
-    crc32c::crc32c_append(crc32c::crc32c(&place), payload)
+/// What makes the frames of one segment its own: their checksums cover it, so that nothing that stood in the file before
+/// passes for one of them, whoever wrote it and whatever is in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seal {
+    /// The number of the segment.
+    pub segment: u64,
+    /// Its key: drawn when it was begun, and kept in its header.
+    pub key: u64,
+}
+
+impl Seal {
+    /// What a header is read with, for the key is in it.
+    pub fn of_header(segment: u64) -> Seal {
+        Seal { segment, key: 0 }
+    }
+
+    fn checksum(self, offset: u64, length: u32, kind: u8, payload: &[u8]) -> u32 {
+        let key = if kind == Kind::Header.code() { 0 } else { self.key };
+        let words = [self.segment, key, offset].map(u64::to_le_bytes);
+        let place = crc32c::crc32c_append(crc32c::crc32c(words.as_flattened()), &length.to_le_bytes());
+        crc32c::crc32c_append(crc32c::crc32c_append(place, &[kind]), payload)
+    }
 }
 
 /// Length, kind and checksum of the frame at `offset`.
@@ -111,7 +131,7 @@ fn prefix(bytes: &[u8], offset: usize) -> Option<(u32, u8, u32)> {
 }
 
 /// What stands at `offset` of a segment.
-pub(super) fn read(segment: u64, bytes: &Bytes, offset: usize) -> Found {
+pub(super) fn read(seal: Seal, bytes: &Bytes, offset: usize) -> Found {
     let Some((length, code, crc)) = prefix(bytes, offset) else {
         let rest = bytes.get(offset..).unwrap_or_default();
         return if is_zero(rest) { Found::Nothing } else { Found::Bad("a frame is cut short") };
@@ -123,7 +143,7 @@ pub(super) fn read(segment: u64, bytes: &Bytes, offset: usize) -> Found {
     let start = offset + PREFIX_BYTES;
     let end = start.saturating_add(length as usize);
     let Some(payload) = bytes.get(start..end) else { return Found::Bad("a frame is cut short") };
-    if checksum(segment, offset as u64, length, code, payload) != crc {
+    if seal.checksum(offset as u64, length, code, payload) != crc {
         return Found::Bad("a frame's checksum does not match");
     }
     if !bytes.get(end..padded(end)).is_some_and(is_zero) {
@@ -133,13 +153,13 @@ pub(super) fn read(segment: u64, bytes: &Bytes, offset: usize) -> Found {
 }
 
 /// The first synced-mark at `offset` or behind it.
-pub(super) fn find_mark(segment: u64, bytes: &Bytes, offset: usize) -> Option<usize> {
+pub(super) fn find_mark(seal: Seal, bytes: &Bytes, offset: usize) -> Option<usize> {
     let mut at = padded(offset);
     while at + MARK_BYTES <= bytes.len() {
         let looks_like_one = prefix(bytes, at).is_some_and(|(length, code, _)| {
             (length as usize, code) == (MARK_BYTES - PREFIX_BYTES, Kind::SyncedMark.code())
         });
-        if looks_like_one && matches!(read(segment, bytes, at), Found::Frame(_)) {
+        if looks_like_one && matches!(read(seal, bytes, at), Found::Frame(_)) {
             return Some(at);
         }
         at += ALIGN;
@@ -156,14 +176,16 @@ pub(super) fn is_zero(bytes: &[u8]) -> bool {
 /// the place.
 #[derive(Default)]
 pub(super) struct Frames {
+    /// And behind them, if there are any, the stop.
     bytes: Vec<u8>,
     /// One of them is longer than its length can say.
     has_giant: bool,
 }
 
 impl Frames {
+    /// How long they are, without the stop.
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len().saturating_sub(STOP_BYTES)
     }
 
     /// Whether one of them could not be read back: they must not be written.
@@ -177,7 +199,8 @@ impl Frames {
     }
 
     fn put(&mut self, kind: Kind, payload: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.bytes.len();
+        let start = self.len();
+        self.bytes.truncate(start);
         self.bytes.extend_from_slice(&[0; PREFIX_BYTES]);
         payload(&mut self.bytes);
         let length = u32::try_from(self.bytes.len() - start - PREFIX_BYTES);
@@ -185,7 +208,7 @@ impl Frames {
         let length = length.unwrap_or_default();
         let prefix = length.to_le_bytes().into_iter().chain([kind.code()]);
         self.bytes.iter_mut().skip(start).zip(prefix).for_each(|(to, from)| *to = from);
-        self.bytes.resize(start + padded(self.bytes.len() - start), 0);
+        self.bytes.resize(start + padded(self.bytes.len() - start) + STOP_BYTES, 0);
     }
 
     pub fn put_header(&mut self, header: &Header) {
@@ -194,7 +217,7 @@ impl Frames {
 
     /// Takes the mark away that was put first.
     pub fn skip_mark(&mut self) {
-        self.bytes.drain(..MARK_BYTES.min(self.bytes.len()));
+        self.bytes.drain(..MARK_BYTES.min(self.len()));
     }
 
     pub fn put_mark(&mut self, offset: u64) {
@@ -217,14 +240,16 @@ impl Frames {
         }
     }
 
-    /// Fills in the checksums for this place, and gives the bytes to be written there.
-    pub fn seal(&mut self, segment: u64, offset: u64) -> &[u8] {
+    /// Fills in the checksums for this place, and gives the bytes to be written there: the frames and the stop.
+    pub fn seal(&mut self, seal: Seal, offset: u64) -> &[u8] {
         let mut at = 0;
-        while let Some((length, kind, _)) = prefix(&self.bytes, at) {
+        while at < self.len()
+            && let Some((length, kind, _)) = prefix(&self.bytes, at)
+        {
             let start = at + PREFIX_BYTES;
             let end = start + length as usize;
             let payload = self.bytes.get(start..end).unwrap_or_default();
-            let crc = checksum(segment, offset + at as u64, length, kind, payload);
+            let crc = seal.checksum(offset + at as u64, length, kind, payload);
             if let Some(place) = self.bytes.get_mut(at + 5..start) {
                 place.copy_from_slice(&crc.to_le_bytes());
             }
@@ -391,6 +416,8 @@ pub struct Header {
     pub number: u64,
     /// The disk that it belongs to.
     pub incarnation: u128,
+    /// Drawn when the segment was begun: the checksums of its frames cover it.
+    pub(super) key: u64,
     /// Where the segment before ends: what stands behind was never acknowledged, or was copied.
     pub before_bytes: u64,
     /// The term.
@@ -404,11 +431,23 @@ pub struct Header {
 }
 
 /// What a segment begins with, so that people and tools know it; the last byte is the format.
-const MAGIC: [u8; 8] = *b"raftwal\x01";
+const MAGIC: [u8; 8] = *b"raftwal\x02";
 
 impl Header {
     /// How long the payload is: always the same, so that a new header covers an old one.
-    const PAYLOAD_BYTES: usize = 8 + 8 + 16 + 8 + 8 + 1 + 8 + 16 + 8;
+    const PAYLOAD_BYTES: usize = 8 + 8 + 16 + 8 + 8 + 8 + 1 + 8 + 16 + 8;
+
+    /// The format that a file says it has, if it begins as segments do and in another one than this.
+    pub(super) fn other_format(bytes: &[u8]) -> Option<u8> {
+        let (format, magic) = bytes.get(PREFIX_BYTES..)?.first_chunk::<{ MAGIC.len() }>()?.split_last()?;
+        let (ours, name) = MAGIC.split_last()?;
+        (magic == name && format != ours).then_some(*format)
+    }
+
+    /// What makes the frames behind it its own.
+    pub(super) fn seal(&self) -> Seal {
+        Seal { segment: self.number, key: self.key }
+    }
 
     /// How long the frame is.
     pub(super) const FRAME_BYTES: usize = (PREFIX_BYTES + Header::PAYLOAD_BYTES).next_multiple_of(ALIGN);
@@ -417,6 +456,7 @@ impl Header {
         into.extend_from_slice(&MAGIC);
         into.extend_from_slice(&self.number.to_le_bytes());
         into.extend_from_slice(&self.incarnation.to_le_bytes());
+        into.extend_from_slice(&self.key.to_le_bytes());
         into.extend_from_slice(&self.before_bytes.to_le_bytes());
         into.extend_from_slice(&self.term.0.to_le_bytes());
         into.push(u8::from(self.vote.is_some()));
@@ -438,11 +478,13 @@ impl Header {
             return None;
         }
         let (segment, incarnation) = (number(rest)?, u128::from_le_bytes(take_array(rest)?));
-        let (before_bytes, term, votes) = (number(rest)?, Term(number(rest)?), take_byte(rest)?);
+        let (key, before_bytes) = (number(rest)?, number(rest)?);
+        let (term, votes) = (Term(number(rest)?), take_byte(rest)?);
         let vote = PeerId(number(rest)?);
         Some(Header {
             number: segment,
             incarnation,
+            key,
             before_bytes,
             term,
             vote: (votes == 1).then_some(vote),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     damaged, failed,
-    frame::{self, Found, Frame, Header, Kind, Said},
+    frame::{self, Found, Frame, Header, Kind, Said, Seal},
     recovery::{self, Recovered},
     segment_name, segment_number,
 };
@@ -23,7 +23,7 @@ pub struct SegmentReport {
     pub path: PathBuf,
     /// Its number.
     pub number: u64,
-    /// How long the file is, in bytes; a good part of it may be zeros.
+    /// How long the file is, in bytes; a good part of it may be zeros, or what stood there before.
     pub bytes: u64,
     /// The frames in it, up to the first that is none.
     pub frames: Vec<FrameReport>,
@@ -35,7 +35,7 @@ pub struct SegmentReport {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum SegmentEnd {
-    /// Nothing.
+    /// Nothing, or what stood there before the file was this segment.
     Clean {
         /// Where.
         offset: u64,
@@ -45,8 +45,6 @@ pub enum SegmentEnd {
     Torn {
         /// Where.
         offset: u64,
-        /// How much of it, up to the last byte that is not zero.
-        bytes: u64,
         /// What is wrong with it.
         why: &'static str,
     },
@@ -173,31 +171,33 @@ fn look(files: &dyn Files, dir: &Path, number: u64) -> Result<SegmentReport, Sto
     let path = dir.join(segment_name(number));
     let bytes = files.open_to_read(&path).and_then(|file| file.read_whole());
     let bytes = Bytes::from(bytes.map_err(|cause| failed("read", &path, cause))?);
-    let (mut frames, mut at) = (Vec::new(), 0);
+    let (mut frames, mut at, mut seal) = (Vec::new(), 0, Seal::of_header(number));
     let end = loop {
-        match frame::read(number, &bytes, at) {
+        match frame::read(seal, &bytes, at) {
             Found::Frame(frame) => match FrameContent::of(&frame) {
                 Some(content) => {
+                    if let FrameContent::Header(header) = &content {
+                        seal = header.seal();
+                    }
                     let (offset, bytes) = (at as u64, (frame.end - at) as u64);
                     frames.push(FrameReport { offset, bytes, content });
                     at = frame.end;
                 }
                 None => break SegmentEnd::Damaged { offset: at as u64, why: "a frame that makes no sense" },
             },
-            Found::Nothing => break end_of(number, &bytes, at, "nothing is written here"),
-            Found::Bad(why) => break end_of(number, &bytes, at, why),
+            Found::Nothing => break end_of(seal, &bytes, at, None),
+            Found::Bad(why) => break end_of(seal, &bytes, at, Some(why)),
         }
     };
     Ok(SegmentReport { path, number, bytes: bytes.len() as u64, frames, end })
 }
 
-fn end_of(number: u64, bytes: &Bytes, at: usize, why: &'static str) -> SegmentEnd {
+/// `why`: what is wrong with the frame that was begun here, if one was.
+fn end_of(seal: Seal, bytes: &Bytes, at: usize, why: Option<&'static str>) -> SegmentEnd {
     let offset = at as u64;
-    let rest = bytes.get(at..).unwrap_or_default();
     // Without its header a segment is nothing: it was synced before it had its name.
-    if at == 0 || frame::find_mark(number, bytes, at).is_some() {
-        return SegmentEnd::Damaged { offset, why };
+    if at == 0 || frame::find_mark(seal, bytes, at).is_some() {
+        return SegmentEnd::Damaged { offset, why: why.unwrap_or("nothing is written here") };
     }
-    let Some(last) = rest.iter().rposition(|&byte| byte != 0) else { return SegmentEnd::Clean { offset } };
-    SegmentEnd::Torn { offset, bytes: last as u64 + 1, why }
+    why.map_or(SegmentEnd::Clean { offset }, |why| SegmentEnd::Torn { offset, why })
 }

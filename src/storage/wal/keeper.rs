@@ -1,19 +1,21 @@
 //! Keeps one spare segment at hand, and takes away what is used up: on a thread of its own, so that
 //! no turn waits for it.
 //!
-//! What is used up becomes a spare again, if one is needed: to write zeros over a file that is there costs a small part
-//! of what it costs to have the file system find room for a new one. A log of long turns is better off without zeros
-//! ([`Make`]).
+//! What is used up becomes a spare again, if one is needed, as it is: what stands in it is [sealed](super::frame::Seal)
+//! otherwise than what will be written over it. So a log that is cut at its front now and then writes every byte
+//! once, and has the file system find no room. A new file is filled with zeros, or for a log of long turns only
+//! reserved ([`Make`]).
 
 use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
+    time::{Duration, Instant},
 };
 
 use super::{
-    frame::{Frames, is_zero},
+    frame::{Frames, Seal},
     segment_name,
 };
 use crate::storage::{
@@ -37,11 +39,16 @@ const OLD_MAX: usize = 4;
 /// about as long as behind one another.
 const PIECE_BYTES: u64 = 256 << 10;
 
+/// And where that is [`SLOW`], for every sync takes its time there, however little it has to write.
+const PIECE_BYTES_MAX: u64 = 4 << 20;
+
+const SLOW: Duration = Duration::from_millis(8);
+
 /// Where so few turns filled a segment, the next spare is only reserved.
 pub(super) const FEW_TURNS: u64 = 64;
 
-/// How a spare comes to its bytes. All of them are zero, the length of the file never changes from then on, and the disk
-/// can't run out of room for it.
+/// How a new file comes to its bytes. All of them are zero, the length of the file never changes from then on, and the
+/// disk can't run out of room for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Make {
     /// They are written, so that no sync has to do with where the file is. Short turns are quicker by a tenth.
@@ -51,13 +58,17 @@ pub(super) enum Make {
     Reserved,
 }
 
-/// Makes a spare, and syncs it. `old`: with zeros over this file, which nobody needs.
-pub(super) fn make_spare(
+/// Makes the first segment of a log, that is to become one.
+pub(super) fn make_first(files: &dyn Files, dir: &Path, bytes: u64) -> io::Result<()> {
+    make_spare(files, dir, None, |file| fill_with_zeros(file, 0, bytes, Pieces::Few))
+}
+
+/// Makes a spare, and syncs it. `old`: of this file, which nobody needs.
+fn make_spare(
     files: &dyn Files,
     dir: &Path,
-    bytes: u64,
-    make: Make,
     old: Option<PathBuf>,
+    fill: impl FnOnce(&dyn File) -> io::Result<()>,
 ) -> io::Result<()> {
     let (new, spare) = (dir.join(NEW_SPARE), dir.join(SPARE));
     match files.remove(&new) {
@@ -66,12 +77,12 @@ pub(super) fn make_spare(
     }
     let file = match old {
         None => files.create(&new),
-        // That it is no segment any more has to be durable before there are zeros in it.
+        // That it is no segment any more has to be durable before it is cut, and before it is another one.
         Some(old) => {
             files.rename(&old, &new).and_then(|()| files.sync_dir(dir)).and_then(|()| files.open(&new))
         }
     };
-    let made = file.and_then(|file| fill(&*file, bytes, make)).and_then(|()| files.rename(&new, &spare));
+    let made = file.and_then(|file| fill(&*file)).and_then(|()| files.rename(&new, &spare));
     if made.is_err() {
         // A disk without room needs what little it took. It fails only if the disk does.
         let _ = files.remove(&new);
@@ -79,30 +90,52 @@ pub(super) fn make_spare(
     made.and_then(|()| files.sync_dir(dir))
 }
 
-fn fill(file: &dyn File, bytes: u64, make: Make) -> io::Result<()> {
-    if make == Make::Reserved {
-        // Synced before a turn would have to.
-        return file.reserve(bytes).and_then(|()| file.sync());
-    }
-    if file.len()? > bytes {
+/// Makes a file so long, whatever it was; what it is longer by are zeros.
+fn fit(file: &dyn File, bytes: u64) -> io::Result<()> {
+    let there = file.len()?;
+    if there > bytes {
         file.set_len(bytes)?;
     }
-    let zeros = vec![0; PIECE_BYTES.min(bytes) as usize];
-    let mut at = 0;
-    while at < bytes {
-        let piece = zeros.get(..(bytes - at).min(PIECE_BYTES) as usize).unwrap_or(&zeros);
-        file.write_all_at(piece, at)?;
-        at += piece.len() as u64;
-        file.sync()?;
+    fill_with_zeros(file, there.min(bytes), bytes, Pieces::Many)
+}
+
+/// Sets room apart, and syncs that before a turn would have to.
+fn reserve(file: &dyn File, bytes: u64) -> io::Result<()> {
+    file.reserve(bytes).and_then(|()| file.sync())
+}
+
+/// In what pieces zeros are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pieces {
+    /// Short ones: there are turns that wait.
+    Many,
+    /// As long as memory likes: nobody waits.
+    Few,
+}
+
+/// Writes zeros, and syncs.
+pub(super) fn fill_with_zeros(file: &dyn File, from: u64, to: u64, pieces: Pieces) -> io::Result<()> {
+    let (mut at, mut length) = (from, if pieces == Pieces::Many { PIECE_BYTES } else { PIECE_BYTES_MAX });
+    while at < to {
+        let begun = Instant::now();
+        let zeros = vec![0; length.min(to - at) as usize];
+        file.write_all_at(&zeros, at)?;
+        at += zeros.len() as u64;
+        if pieces == Pieces::Many && at < to {
+            file.sync()?;
+            if begun.elapsed() >= SLOW {
+                length = (length * 2).min(PIECE_BYTES_MAX);
+            }
+        }
     }
-    Ok(())
+    file.sync()
 }
 
 /// What is to be done.
 enum Order {
     MakeSpare(Make),
     /// Another segment follows this one, which ends here: what is behind its end goes.
-    Close(u64, u64),
+    Close(Seal, u64),
     Remove(u64),
     /// Nobody knows any more what segments were used up before.
     RemoveOld,
@@ -122,13 +155,15 @@ struct Place {
 impl Place {
     fn make_spare(&mut self, make: Make) -> io::Result<()> {
         let (files, dir, bytes) = (&*self.files, &self.dir, self.segment_bytes);
-        if make == Make::Reserved && make_spare(files, dir, bytes, make, None).is_ok() {
+        let old = self.old.pop().map(|number| self.old(number));
+        if old.is_none()
+            && make == Make::Reserved
+            && make_spare(files, dir, None, |file| reserve(file, bytes)).is_ok()
+        {
             return Ok(());
         }
-        // What can't be reserved may have its zeros all the same, in the room of a segment that is used up if there is
-        // no other. If not, this is the error to tell.
-        let old = self.old.pop().map(|number| self.old(number));
-        make_spare(files, dir, bytes, Make::Zeros, old)
+        // What can't be reserved may have its zeros all the same. If not, this is the error to tell.
+        make_spare(files, dir, old, |file| fit(file, bytes))
     }
 
     fn old(&self, number: u64) -> PathBuf {
@@ -158,7 +193,7 @@ impl Place {
     fn carry_out(&mut self, order: Order) -> Option<io::Result<()>> {
         match order {
             Order::MakeSpare(make) => return Some(self.make_spare(make)),
-            Order::Close(number, bytes) => drop(self.close(number, bytes)),
+            Order::Close(seal, bytes) => drop(self.close(seal, bytes)),
             Order::Remove(number) => drop(self.remove(number)),
             Order::RemoveOld => drop(self.remove_old()),
             Order::Settle(settled) => drop(settled.send(())),
@@ -166,21 +201,18 @@ impl Place {
         None
     }
 
-    /// Whether there is a spare on which nothing was ever written. A crash may have come between the
-    /// first write to a segment and its name: whole frames of that very number stand on such a spare,
-    /// and would be read behind the ones that are written over them.
-    fn has_blank_spare(&self) -> bool {
-        let spare = self.files.open_to_read(&self.dir.join(SPARE)).and_then(|file| file.read_whole());
-        spare.is_ok_and(|bytes| bytes.len() as u64 == self.segment_bytes && is_zero(&bytes))
+    /// Whether there is a spare. It has its name once it is whole; who wrote to it since does not matter.
+    fn has_spare(&self) -> bool {
+        let spare = self.files.open_to_read(&self.dir.join(SPARE)).and_then(|file| file.len());
+        spare.is_ok_and(|bytes| bytes == self.segment_bytes)
     }
 
-    fn close(&self, number: u64, bytes: u64) -> io::Result<()> {
-        let file = self.files.open(&self.dir.join(segment_name(number)))?;
+    fn close(&self, seal: Seal, bytes: u64) -> io::Result<()> {
+        let file = self.files.open(&self.dir.join(segment_name(seal.segment)))?;
         let mut frames = Frames::default();
         frames.put_continued();
-        let end = frames.seal(number, bytes);
-        file.write_all_at(end, bytes)?;
-        file.set_len(bytes + end.len() as u64)
+        file.write_all_at(frames.seal(seal, bytes), bytes)?;
+        file.set_len(bytes + frames.len() as u64)
     }
 }
 
@@ -287,7 +319,7 @@ impl Keeper {
         self.order(Order::RemoveOld);
         leftovers.into_iter().for_each(|number| self.remove(number));
         if self.spare == Spare::Unknown {
-            match self.place.has_blank_spare() {
+            match self.place.has_spare() {
                 true => self.spare = Spare::Ready,
                 false => self.order_spare(),
             }
@@ -353,8 +385,8 @@ impl Keeper {
 
     /// Another segment follows this one, and is durable: says so at its end, and gives back what it was
     /// filled with in vain.
-    pub fn close(&mut self, number: u64, bytes: u64) {
-        self.order(Order::Close(number, bytes));
+    pub fn close(&mut self, seal: Seal, bytes: u64) {
+        self.order(Order::Close(seal, bytes));
     }
 
     /// A segment goes.

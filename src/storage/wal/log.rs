@@ -265,10 +265,11 @@ fn serve(plan: Plan, queue: &mpsc::Receiver<Job>, table: &Table) {
                 // Whoever asked may be gone: then nobody was promised anything.
                 let _ = answer.send(written);
                 if is_written {
-                    // What fails here makes the next write fail, and its error says what it was.
-                    let _ = wal.after_turn();
+                    wal.purge();
                 }
                 wal.keeper.look();
+                table.is_watched.store(true, Relaxed);
+                table.has_moved.store(true, Relaxed);
             }
             Ok(Job::Watch) => table.has_moved.store(true, Relaxed),
             Err(mpsc::RecvTimeoutError::Timeout) => {}
@@ -278,6 +279,7 @@ fn serve(plan: Plan, queue: &mpsc::Receiver<Job>, table: &Table) {
             }
         }
         if table.is_watched.load(Relaxed) && !table.has_moved.swap(false, Relaxed) {
+            // What fails here makes the next write fail, and its error says what it was.
             let _ = wal.after_turn();
             table.is_watched.store(false, Relaxed);
         }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::{
     Closed, damaged, failed,
-    frame::{self, Found, Header, Said},
+    frame::{self, Found, Header, Said, Seal},
     segment_name, segment_number,
     shape::Shape,
 };
@@ -40,13 +40,15 @@ pub(super) struct Recovered {
 /// The last segment.
 #[derive(Debug)]
 pub(super) struct Last {
-    pub number: u64,
+    pub seal: Seal,
     /// Up to where it is known to be synced: behind the header, or behind the last synced-mark.
     pub synced: u64,
     /// The same without that mark, which is not known to be synced itself.
     pub before_mark: u64,
     /// How long the file is.
     pub bytes: u64,
+    /// Whether there are only zeros from there on, and no remains of what the file was before.
+    pub is_blank_behind: bool,
     pub last_appended: Index,
     /// What follows, as far as it is whole, and the log before it. `None`: nothing at all does, and
     /// writing goes on in place. A snapshot marker says whether it keeps the rest of the log: here
@@ -148,7 +150,11 @@ fn read_header(
     let path = dir.join(segment_name(number));
     let file = files.open_to_read(&path).map_err(|cause| failed("open", &path, cause))?;
     let bytes = file.read_up_to(0, Header::FRAME_BYTES).map_err(|cause| failed("read", &path, cause))?;
-    let why = match frame::read(number, &Bytes::from(bytes), 0) {
+    if let Some(format) = Header::other_format(&bytes) {
+        let why = "this version reads another one: open the folder with the version that wrote it";
+        return Err(damaged(&path, format!("offset 0: its format is {format}, and {why}")));
+    }
+    let why = match frame::read(Seal::of_header(number), &Bytes::from(bytes), 0) {
         Found::Frame(frame) => match frame::decode(&frame) {
             Some(Said::Header(header)) if header.incarnation != incarnation => "it belongs to another disk",
             Some(Said::Header(header)) if header.number == number => return Ok(header),
@@ -174,7 +180,7 @@ fn read_closed(
         match walk.next()? {
             Step::Record(record, keeps_rest) => walk.fold(fold, record, keeps_rest)?,
             Step::Mark => {}
-            Step::End(why) => return Err(walk.damaged(why)),
+            Step::End { why, .. } => return Err(walk.damaged(why)),
         }
     }
     if walk.at > end {
@@ -191,7 +197,7 @@ fn read_closed(
 fn read_last(walk: &mut Walk, fold: &mut Fold) -> Result<Last, StorageError> {
     let (mut synced, mut before_mark) = (walk.at, walk.at);
     let mut unmarked = Vec::new();
-    let why = loop {
+    let (why, is_torn) = loop {
         let at = walk.at;
         match walk.next()? {
             Step::Record(record, keeps_rest) => unmarked.push((at, record, keeps_rest)),
@@ -201,15 +207,16 @@ fn read_last(walk: &mut Walk, fold: &mut Fold) -> Result<Last, StorageError> {
                     walk.fold_at(at, fold, record, keeps_rest)?;
                 }
             }
-            Step::End(why) => break why,
+            Step::End { why, is_torn } => break (why, is_torn),
         }
     };
-    if let Some(mark) = frame::find_mark(walk.number, &walk.bytes, walk.at) {
+    if let Some(mark) = frame::find_mark(walk.seal, &walk.bytes, walk.at) {
         let path = walk.path.display();
         let what = format!("{path}: offset {}: {why}, and offset {mark} says that it was synced", walk.at);
         return Err(StorageError::Damaged { what });
     }
-    let is_clean = unmarked.is_empty() && walk.garbage() == 0;
+    walk.torn = is_torn.then_some(why);
+    let is_clean = unmarked.is_empty() && !is_torn;
     let before = (!is_clean).then(|| fold.shape.clone());
     let mut records = Vec::new();
     for (at, record, keeps_rest) in unmarked {
@@ -217,10 +224,11 @@ fn read_last(walk: &mut Walk, fold: &mut Fold) -> Result<Last, StorageError> {
         walk.fold_at(at, fold, record, keeps_rest)?;
     }
     Ok(Last {
-        number: walk.number,
+        seal: walk.seal,
         synced: synced as u64,
         before_mark: before_mark as u64,
         bytes: walk.bytes.len() as u64,
+        is_blank_behind: walk.bytes.get(walk.at..).is_some_and(frame::is_zero),
         last_appended: walk.last_appended,
         unmarked: before.map(|shape| (shape, records)),
     })
@@ -230,17 +238,22 @@ fn read_last(walk: &mut Walk, fold: &mut Fold) -> Result<Last, StorageError> {
 enum Step {
     Record(Record, bool),
     Mark,
-    /// No frame; why.
-    End(&'static str),
+    /// No frame; why, and whether one was begun.
+    End {
+        why: &'static str,
+        is_torn: bool,
+    },
 }
 
 /// A walk through the frames of one segment.
 struct Walk {
     path: PathBuf,
-    number: u64,
+    seal: Seal,
     bytes: Bytes,
     at: usize,
     last_appended: Index,
+    /// Of the segment that was written to last: what is wrong with a frame that was begun at its end.
+    torn: Option<&'static str>,
 }
 
 impl Walk {
@@ -249,15 +262,15 @@ impl Walk {
         let path = dir.join(segment_name(header.number));
         let file = files.open_to_read(&path).map_err(|cause| failed("open", &path, cause))?;
         let bytes = file.read_whole().map_err(|cause| failed("read", &path, cause))?.into();
-        let (number, at) = (header.number, Header::FRAME_BYTES);
-        Ok(Walk { path, number, bytes, at, last_appended: Index(0) })
+        let (seal, at) = (header.seal(), Header::FRAME_BYTES);
+        Ok(Walk { path, seal, bytes, at, last_appended: Index(0), torn: None })
     }
 
     fn next(&mut self) -> Result<Step, StorageError> {
-        let frame = match frame::read(self.number, &self.bytes, self.at) {
+        let frame = match frame::read(self.seal, &self.bytes, self.at) {
             Found::Frame(frame) => frame,
-            Found::Nothing => return Ok(Step::End("nothing is written here")),
-            Found::Bad(why) => return Ok(Step::End(why)),
+            Found::Nothing => return Ok(Step::End { why: "nothing is written here", is_torn: false }),
+            Found::Bad(why) => return Ok(Step::End { why, is_torn: true }),
         };
         let step = match frame::decode(&frame) {
             Some(Said::Record { record, keeps_rest }) => Step::Record(record, keeps_rest),
@@ -285,21 +298,12 @@ impl Walk {
         damaged(&self.path, format!("offset {}: {why}", self.at))
     }
 
-    /// How many bytes there are behind the last whole frame, up to the last that is not zero.
-    fn garbage(&self) -> usize {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        rest.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)
-    }
-
     /// What is cut off, and the sentence that says so.
     fn tail(&self, kept: usize) -> (Option<TailLost>, Vec<String>) {
-        let garbage = self.garbage();
-        if garbage == 0 {
-            return (None, Vec::new());
-        }
+        let Some(why) = self.torn else { return (None, Vec::new()) };
         let warning = format!(
-            "{}: offset {}: {garbage} bytes that were never synced are no whole record, and are dropped; \
-             {kept} records before them, which were not known to be synced either, are kept",
+            "{}: offset {}: {why}: what was written here was never synced, is no whole record, and is dropped; \
+             {kept} records before it, which were not known to be synced either, are kept",
             self.path.display(),
             self.at
         );

@@ -160,6 +160,7 @@ mod tests {
         let header = Header {
             number: 2,
             incarnation: 0,
+            key: 0,
             before_bytes: 0,
             term: Term(1),
             vote: None,

@@ -215,7 +215,7 @@ fn a_sync_that_failed_is_never_tried_again() {
 /// its power before that has its name: the copy is on the spare, and a part of the turn is not where it
 /// was. The third one must not read the rest of the copy behind what it writes over it.
 #[test]
-fn a_spare_that_was_written_to_is_none() {
+fn what_was_written_to_a_spare_is_not_read() {
     let ballot = |term| Record::Ballot { term: Term(term), vote: None };
     let turn = [ballot(1), ballot(2), ballot(3)];
     let files = fresh();

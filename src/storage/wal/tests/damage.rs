@@ -47,8 +47,9 @@ impl Spoiled {
 fn marks(path: &Path, bytes: &[u8]) -> Vec<usize> {
     let number = segment_number(path.file_name().unwrap().to_str().unwrap()).unwrap();
     let bytes = bytes::Bytes::copy_from_slice(bytes);
+    let seal = seal_of(number, &bytes);
     let mut marks = Vec::new();
-    while let Some(mark) = frame::find_mark(number, &bytes, marks.last().map_or(0, |mark| mark + 1)) {
+    while let Some(mark) = frame::find_mark(seal, &bytes, marks.last().map_or(0, |mark| mark + 1)) {
         marks.push(mark);
     }
     marks
@@ -145,6 +146,17 @@ fn a_missing_segment_is_missed() {
         }
         fs::write(&path, &whole).unwrap();
     }
+}
+
+#[test]
+fn a_segment_of_another_format_is_refused_by_name() {
+    let log = Spoiled::new(18, 512);
+    let path = log.segments().pop().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[16] = 1;
+    fs::write(&path, &bytes).unwrap();
+    let what = log.recovered().unwrap_err();
+    assert!(what.contains("its format is 1") && what.contains(path.to_str().unwrap()), "{what}");
 }
 
 #[test]

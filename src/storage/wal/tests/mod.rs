@@ -74,6 +74,17 @@ impl Rig {
     }
 }
 
+/// What seals the frames of a segment, as its header says.
+fn seal_of(number: u64, bytes: &bytes::Bytes) -> Seal {
+    let frame::Found::Frame(frame) = frame::read(Seal::of_header(number), bytes, 0) else {
+        panic!("segment {number} has no header")
+    };
+    let Some(frame::Said::Header(header)) = frame::decode(&frame) else {
+        panic!("segment {number} has no header")
+    };
+    header.seal()
+}
+
 /// What a log must come to after these records.
 fn folded(records: impl IntoIterator<Item = Record>) -> String {
     let (mut log, mut ballot) = (Log::default(), None);
