@@ -35,6 +35,38 @@ async fn a_folder_conforms() {
     .await;
 }
 
+/// Damage to the last turn is told from a torn one, too, once nothing came for a while: whoever wrote it.
+#[tokio::test]
+async fn what_was_written_last_gets_its_mark() {
+    use crate::storage::{
+        conformance::arrived,
+        wal::{Kind, inspect},
+    };
+    let place = tempfile::tempdir().unwrap();
+    for syncs_here in [false, true] {
+        let mut options = options(1);
+        options.syncs_here = syncs_here;
+        let path = place.path().join(syncs_here.to_string());
+        let mut disk = FolderDisk::open(&path, options).unwrap();
+        let mut log = disk.open().unwrap().log;
+        arrived(log.replay()).await.unwrap();
+        for term in 1..=20 {
+            let ballot = Record::Ballot { term: Term(term), vote: None };
+            arrived(log.write(vec![ballot])).await.unwrap();
+        }
+        let begun = std::time::Instant::now();
+        let is_marked = || {
+            let mut last = None;
+            inspect(&RealFiles, &path.join("log"), |segment| last = segment.frames.last().cloned()).unwrap();
+            last.is_some_and(|frame| frame.content.kind() == Kind::SyncedMark)
+        };
+        while !is_marked() {
+            assert!(begun.elapsed().as_secs() < 10, "syncs here: {syncs_here}");
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+}
+
 #[test]
 fn a_folder_is_for_one_peer_of_one_cluster_and_one_process() {
     let place = tempfile::tempdir().unwrap();
