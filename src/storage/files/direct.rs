@@ -1,11 +1,11 @@
 //! Writing past the operating system's cache.
 //!
-//! What is written and synced at once gains nothing from the cache: the bytes are copied there, and a sync has to look
-//! for them. Past it a write of a few hundred bytes and its sync take a fifth less time, long ones half of the CPU; and
-//! a disk that fails says so to the write, while a cache may forget it.
+//! What is long, and synced at once, gains nothing from the cache: the bytes are copied there, and a sync has to look for
+//! them. Past it they take half of the CPU; and a disk that fails says so to the write, while a cache may forget it.
 //!
 //! The disk takes whole blocks, from memory that begins at one. So what stands in the last block is kept here, and
-//! is written again with what follows; the rest of the block is filled with zeros.
+//! is written again with what follows; the rest of the block is filled with zeros. What is short goes through the
+//! cache: it would be written many times over.
 
 use std::{
     fs, io,
@@ -27,6 +27,9 @@ const BLOCK: usize = 4096;
 /// How much is written with one call at most: so much memory is kept.
 const WRITE_BYTES_MAX: usize = 1 << 20;
 
+/// What is no longer than this goes through the cache.
+const SHORT_BYTES: usize = 8 << 10;
+
 /// A file that is written past the cache, if its file system has a way.
 pub(super) struct DirectFile {
     /// For all but writing; and for that, too, where there is no other way.
@@ -40,6 +43,8 @@ struct Writer {
     /// Where the block begins of which the room holds the beginning, and how much of it.
     block: u64,
     known: usize,
+    /// Whether that is where the last write ended, and the cache has none of it.
+    is_past: bool,
     room: Room,
 }
 
@@ -54,7 +59,8 @@ impl DirectFile {
         let flags = OFlags::DIRECT.bits().cast_signed();
         // A file system that can't do it says so here, or with the first write.
         let file = options().write(true).custom_flags(flags).open(path).ok().filter(|_| is_whole);
-        let writer = file.map(|file| Writer { file, block: 0, known: 0, room: Room::default() });
+        let writer =
+            file.map(|file| Writer { file, block: 0, known: 0, is_past: false, room: Room::default() });
         Ok(DirectFile { plain: RealFile(plain), writer: Mutex::new(writer) })
     }
 
@@ -71,8 +77,13 @@ impl File for DirectFile {
     fn write_at(&self, from: &[u8], offset: u64) -> io::Result<usize> {
         let from = from.get(..WRITE_BYTES_MAX).unwrap_or(from);
         let mut writer = self.writer();
-        match writer.as_mut().map(|writer| writer.write(&self.plain, from, offset)) {
-            None => self.plain.write_at(from, offset),
+        let is_long = from.len() > SHORT_BYTES;
+        let writer_for_it = writer.as_mut().filter(|writer| is_long || writer.is_at(offset));
+        match writer_for_it.map(|writer| writer.write(&self.plain, is_long, from, offset)) {
+            None => {
+                writer.as_mut().into_iter().for_each(Writer::forget);
+                self.plain.write_at(from, offset)
+            }
             Some(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => {
                 *writer = None;
                 self.plain.write_at(from, offset)
@@ -101,13 +112,24 @@ impl File for DirectFile {
 }
 
 impl Writer {
+    /// Whether a short write here goes into a block that the cache does not have: it had to be read from the disk, were
+    /// not all of it written.
+    fn is_at(&self, offset: u64) -> bool {
+        self.is_past && offset == self.block.saturating_add(self.known as u64)
+    }
+
+    fn forget(&mut self) {
+        (self.known, self.is_past) = (0, false);
+    }
+
     /// Writes all of it, with the block that it begins in and zeros up to the end of its last one.
-    fn write(&mut self, plain: &RealFile, from: &[u8], offset: u64) -> io::Result<()> {
+    fn write(&mut self, plain: &RealFile, is_long: bool, from: &[u8], offset: u64) -> io::Result<()> {
         let before = self.learn(plain, offset)?;
         let (block, end) = (self.block, before + from.len());
         let blocks = self.room.blocks(end.next_multiple_of(BLOCK), self.known);
         // Until it is there nothing is known of it.
-        self.known = 0;
+        (self.known, self.is_past) = (0, false);
+        let file = if is_long { &self.file } else { &plain.0 };
         let Some((place, behind)) =
             blocks.get_mut(before..).and_then(|rest| rest.split_at_mut_checked(from.len()))
         else {
@@ -117,7 +139,7 @@ impl Writer {
         behind.fill(0);
         let mut written = 0;
         while let Some(rest) = blocks.get(written..).filter(|rest| !rest.is_empty()) {
-            match self.file.write_at(rest, block.saturating_add(written as u64)) {
+            match file.write_at(rest, block.saturating_add(written as u64)) {
                 Ok(bytes) if bytes < BLOCK => return Err(io::ErrorKind::WriteZero.into()),
                 // What is written of a block is written again with the rest of it.
                 Ok(bytes) => written += bytes / BLOCK * BLOCK,
@@ -127,7 +149,7 @@ impl Writer {
         }
         let last = end / BLOCK * BLOCK;
         blocks.copy_within(last..end, 0);
-        (self.block, self.known) = (block.saturating_add(last as u64), end - last);
+        (self.block, self.known, self.is_past) = (block.saturating_add(last as u64), end - last, is_long);
         Ok(())
     }
 
@@ -195,6 +217,7 @@ mod tests {
             let length = match rng.random_range(0..10) {
                 0 => rng.random_range(1..100_000),
                 1 => BLOCK - end % BLOCK,
+                2..5 => rng.random_range(SHORT_BYTES..3 * SHORT_BYTES),
                 _ => rng.random_range(1..2_000),
             };
             let mut piece = vec![0; length];
@@ -241,6 +264,7 @@ mod tests {
         assert_eq!(file.len().unwrap(), 1_000);
         fs::write(&path, [2; 2 * BLOCK]).unwrap();
         let file = RealFiles.open_direct(&path).unwrap();
+        file.write_all_at(&[2; 2 * BLOCK + 10], 0).unwrap();
         file.write_all_at(b"past", 10).unwrap();
         file.set_len(1_000).unwrap();
         file.write_all_at(b"through", 12).unwrap();
@@ -249,11 +273,13 @@ mod tests {
         // This one refuses what is no number, with the very error.
         let refuses = fs::File::options().write(true).open("/proc/self/oom_score_adj").unwrap();
         let plain = RealFile(fs::File::options().read(true).write(true).open(&path).unwrap());
-        let writer = Writer { file: refuses, block: 0, known: 0, room: Room::default() };
+        let writer = Writer { file: refuses, block: 0, known: 0, is_past: false, room: Room::default() };
         let file: &dyn File = &DirectFile { plain, writer: Mutex::new(Some(writer)) };
-        for at in [0, 20] {
-            file.write_all_at(b"refused", at).unwrap();
+        let long = [b'r'; SHORT_BYTES + 1];
+        for at in [20, 20 + long.len() as u64] {
+            file.write_all_at(&long, at).unwrap();
         }
-        assert_eq!(&file.read_whole().unwrap()[..27], b"refused\x02\x02\x02pathrough\x00refused");
+        let found = file.read_whole().unwrap();
+        assert!(found[..10] == [2; 10] && &found[10..19] == b"pathrough" && found[20..] == long.repeat(2));
     }
 }
