@@ -5,7 +5,7 @@
 //! order, so that one sync orders them all. Nothing is ever overwritten: an entry that a new leader
 //! replaces stays where it is, behind it a `truncate`, and behind that the new one.
 //!
-//! **A turn** is one write, [past the operating system's cache](super::files::Files::open_direct), and one
+//! **A turn** is one write, [past the operating system's cache](super::files::Files::open_direct) if it is long, and one
 //! `fdatasync`. Segments are as long as they get, and synced before they are used, so that neither has to do with the
 //! length of a file. After the sync a *synced-mark* is
 //! written, by itself or in front of the next turn, and the next sync carries it: a bad frame with a mark
