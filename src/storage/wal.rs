@@ -2,8 +2,8 @@
 //!
 //! The log is a row of *segments*, files that are numbered and written one after the other, each made
 //! of [frames](self#frames). Terms, votes, entries, truncations and snapshot markers stand in one
-//! order, so that one sync orders them all. Nothing is ever overwritten: an entry that a new leader
-//! replaces stays where it is, behind it a `truncate`, and behind that the new one.
+//! order, so that one sync orders them all. No record is changed where it stands: an entry that a new
+//! leader replaces stays where it is, behind it a `truncate`, and behind that the new one.
 //!
 //! **A turn** is one write, [past the operating system's cache](super::files::Files::open_direct) if it is long, and one
 //! `fdatasync`. Segments are as long as they get, and synced before they are used, so that neither has to do with the
@@ -221,11 +221,13 @@ impl Wal {
         let Some((before, records)) = unmarked else {
             let path = self.dir.join(segment_name(number));
             let file = self.files.open_direct(&path).map_err(|cause| failed("open", &path, cause))?;
-            if !is_blank_behind {
+            if is_blank_behind {
+                file.sync().map_err(|cause| failed("sync", &path, cause))?;
+            } else {
+                // Of a turn whose beginning is lost whole frames may be there, which must not come to stand behind others.
                 keeper::fill_with_zeros(&*file, synced, bytes, keeper::Pieces::Few)
-                    .map_err(|cause| failed("write", &path, cause))?;
+                    .map_err(|cause| failed("write zeros to", &path, cause))?;
             }
-            file.sync().map_err(|cause| failed("sync", &path, cause))?;
             // Whoever began this segment may not have come as far.
             self.files.sync_dir(&self.dir).map_err(|cause| failed("sync folder", &self.dir, cause))?;
             self.active = Some(Active {

@@ -20,7 +20,8 @@ pub(super) const ALIGN: usize = 8;
 pub(super) const MARK_BYTES: usize = 16;
 
 /// The zeros behind each turn, by which the end of what was written is known from the beginning of what was written in
-/// part: room for a prefix.
+/// part: room for a prefix. Behind a mark that nobody has synced yet they may be lost with the power, and the mark not:
+/// then a start takes what stands there for a torn turn, and drops it, though there was none.
 pub(super) const STOP_BYTES: usize = PREFIX_BYTES.next_multiple_of(ALIGN);
 
 /// What a frame holds.

@@ -42,6 +42,7 @@ const PIECE_BYTES: u64 = 256 << 10;
 /// And where that is [`SLOW`], for every sync takes its time there, however little it has to write.
 const PIECE_BYTES_MAX: u64 = 4 << 20;
 
+/// A piece that takes so long waits for the disk, and not for its own bytes.
 const SLOW: Duration = Duration::from_millis(8);
 
 /// Where so few turns filled a segment, the next spare is only reserved.
