@@ -46,7 +46,17 @@ pub(crate) fn take_varint(from: &mut Bytes) -> Option<u64> {
 
 /// The varint at the beginning, and how many bytes it takes. `None` if it is cut short or does not
 /// fit in 64 bits.
+#[inline]
 pub(crate) fn varint_at(from: &[u8]) -> Option<(u64, usize)> {
+    match *from {
+        // Nearly all of them are small.
+        [low @ ..0x80, ..] => Some((low.into(), 1)),
+        [low, high @ ..0x80, ..] => Some((u64::from(low & 0x7f) | u64::from(high) << 7, 2)),
+        _ => long_varint_at(from),
+    }
+}
+
+fn long_varint_at(from: &[u8]) -> Option<(u64, usize)> {
     let mut value = 0;
     for (place, &byte) in from.iter().take(VARINT_BYTES_MAX).enumerate() {
         let bits = u64::from(byte & 0x7f);

@@ -95,11 +95,12 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// A handle on a cluster: cheap to clone, for any thread and runtime.
 pub struct Client<I: Interface> {
-    way: Way,
+    way: Arc<Way>,
     types: PhantomData<fn() -> I>,
 }
 
-/// The untyped part of a client.
+/// The untyped part of a client. One for all its clones and sessions: there may be very many, each of them looks at it
+/// for each command, and it never changes.
 #[derive(Clone)]
 pub(crate) struct Way {
     endpoint: Arc<dyn Endpoint>,
@@ -123,13 +124,13 @@ impl<I: Interface> fmt::Debug for Client<I> {
 impl<I: Interface> Client<I> {
     pub(crate) fn new(endpoint: Arc<dyn Endpoint>, limits: Limits) -> Client<I> {
         let way = Way { endpoint, leader: Arc::default(), limits };
-        Client { way, types: PhantomData }
+        Client { way: way.into(), types: PhantomData }
     }
 
     /// A client that finds the leader by itself: clones share what they know of it.
     pub(crate) fn apart(&self) -> Client<I> {
         let mut client = self.clone();
-        client.way.leader = Arc::default();
+        Arc::make_mut(&mut client.way).leader = Arc::default();
         client
     }
 
@@ -144,7 +145,7 @@ impl<I: Interface> Client<I> {
     /// [`Config::deadline_ms`](crate::Config::deadline_ms).
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
-        self.way.limits.deadline = deadline;
+        Arc::make_mut(&mut self.way).limits.deadline = deadline;
         self
     }
 

@@ -59,7 +59,7 @@ pub struct Ticket<I: Interface> {
 
 /// What callers, answers and the driver share.
 struct Shared {
-    way: Way,
+    way: Arc<Way>,
     /// Whoever sends; before the window.
     sending: Mutex<()>,
     window: Mutex<Window>,
@@ -108,9 +108,6 @@ impl Shared {
 
     /// A place in the window, as soon as there is one.
     async fn place(&self) -> Result<SemaphorePermit<'_>, ClientError> {
-        if let Ok(place) = self.places.try_acquire() {
-            return Ok(place);
-        }
         let freed = take(&mut self.window().freed);
         self.places.add_permits(freed);
         self.places.acquire().await.map_err(|_| ClientError::SessionExpired)
@@ -146,7 +143,7 @@ impl Listener for Shared {
 }
 
 impl<I: Interface> Session<I> {
-    pub(super) async fn open(way: Way, id: u128) -> Result<Session<I>, ClientError> {
+    pub(super) async fn open(way: Arc<Way>, id: u128) -> Result<Session<I>, ClientError> {
         let session = SessionId(id);
         let deadline = Instant::now() + way.limits.deadline;
         let mut open = Vec::new();
@@ -196,12 +193,20 @@ impl<I: Interface> Session<I> {
     /// The command is too large or can't be turned into bytes, or the session is over.
     pub async fn submit(&self, command: &I::Command) -> Result<Ticket<I>, ClientError> {
         // The bell rings at once: nobody knows when the ticket is awaited.
-        self.put(command).await.map(|(ticket, _)| ticket)
+        match self.shared.places.try_acquire() {
+            Ok(place) => self.put(command, place),
+            Err(_) => self.put(command, self.shared.place().await?),
+        }
+        .map(|(ticket, _)| ticket)
     }
 
-    /// Submits a command, and may leave it to the caller to ring.
-    async fn put(&self, command: &I::Command) -> Result<(Ticket<I>, Option<Bell>), ClientError> {
-        let place = self.shared.place().await?;
+    /// Takes a place with a command, which may leave it to the caller to ring. No future: there is one of them for each
+    /// command under way, and where there are very many it is far away each time.
+    fn put(
+        &self,
+        command: &I::Command,
+        place: SemaphorePermit<'_>,
+    ) -> Result<(Ticket<I>, Option<Bell>), ClientError> {
         let (sender, answer) = oneshot::channel();
         let bell = self.shared.way.with_encoded(command, |command| {
             let _in_order = self.shared.sending();
@@ -228,7 +233,10 @@ impl<I: Interface> Session<I> {
     /// See [`ClientError`]. After the deadline the outcome is `Unknown` to the caller; the session
     /// goes on to see the command through, since those behind it have to wait for it.
     pub async fn propose(&self, command: &I::Command) -> Result<I::Answer, ClientError> {
-        let (ticket, bell) = self.put(command).await?;
+        let (ticket, bell) = match self.shared.places.try_acquire() {
+            Ok(place) => self.put(command, place),
+            Err(_) => self.put(command, self.shared.place().await?),
+        }?;
         if let Some(bell) = bell {
             bell.gather().await;
         }

@@ -175,16 +175,17 @@ impl Session {
     /// Forgets the answers below `lowest_unanswered`.
     fn acknowledge(&mut self, lowest_unanswered: u64) {
         let unanswered = self.recorded.saturating_add(1).saturating_sub(lowest_unanswered);
-        self.forget_all_but(usize::try_from(unanswered).unwrap_or(usize::MAX));
+        if unanswered == 0 {
+            self.latest = None;
+        }
+        self.forget_older(usize::try_from(unanswered).unwrap_or(usize::MAX));
     }
 
-    fn forget_all_but(&mut self, keep: usize) {
+    /// Forgets all answers but so many, of which the latest is one if it is there.
+    fn forget_older(&mut self, keep: usize) {
         if let Some(older) = &mut self.older {
             let forget = (older.len() + usize::from(self.latest.is_some())).saturating_sub(keep);
             older.drain(..forget.min(older.len()));
-        }
-        if keep == 0 {
-            self.latest = None;
         }
     }
 
@@ -192,7 +193,7 @@ impl Session {
         self.recorded = self.recorded.saturating_add(1);
         if let Some(before) = self.latest.replace(answer) {
             self.older.get_or_insert_default().push_back(before);
-            self.forget_all_but(window);
+            self.forget_older(window);
         }
     }
 

@@ -1,6 +1,6 @@
 //! A session's window: the commands that are under way, and what the outcome of one means for the rest.
 
-use std::{collections::VecDeque, task, time::Duration};
+use std::{collections::VecDeque, sync::Arc, task, time::Duration};
 
 use bytes::Bytes;
 use tokio::{sync::oneshot, time::Instant};
@@ -28,16 +28,16 @@ pub(super) struct Parcel {
 
 /// One command in the window.
 struct Item {
-    envelope: Data,
+    /// Gone once the command is settled.
+    envelope: Option<Data>,
     /// Gone once the caller has been told, be it that the deadline has passed.
     answer: Option<Answer>,
     deadline: Instant,
-    settled: bool,
 }
 
 /// The commands from the lowest that is not settled on.
 pub(super) struct Window {
-    way: Way,
+    way: Arc<Way>,
     session: SessionId,
     /// The number of the first item.
     lowest: u64,
@@ -79,7 +79,7 @@ fn sequence_of(tag: u64) -> u64 {
 }
 
 impl Window {
-    pub fn new(way: Way, session: SessionId, last: u64) -> Window {
+    pub fn new(way: Arc<Way>, session: SessionId, last: u64) -> Window {
         let patience = way.limits.patience;
         Window {
             target: way.target(0),
@@ -116,7 +116,7 @@ impl Window {
         let envelope = Data::from([header, command].concat());
         let parcel = self.resend.is_none().then(|| self.parcel(sequence, &envelope));
         let deadline = now + self.way.limits.deadline;
-        self.items.push_back(Item { envelope, answer: Some(answer), deadline, settled: false });
+        self.items.push_back(Item { envelope: Some(envelope), answer: Some(answer), deadline });
         let look_at = deadline.min(self.stalled_at);
         let is_sooner = self.alarm.is_none_or(|alarm| look_at < alarm);
         if is_sooner {
@@ -147,7 +147,7 @@ impl Window {
                     } else {
                         self.patience = self.way.limits.patience;
                     }
-                    item.settled = true;
+                    item.envelope = None;
                     let result = self.way.settle(outcome);
                     told = item.answer.take().map(|answer| (answer, result));
                 }
@@ -180,10 +180,15 @@ impl Window {
     /// Moves on to the first command that is not settled.
     fn advance(&mut self) {
         self.is_moving = true;
-        while self.items.front().is_some_and(|item| item.settled) {
+        while self.items.front().is_some_and(|item| item.envelope.is_none()) {
             self.items.pop_front();
             self.lowest += 1;
             self.freed += 1;
+        }
+        if self.items.is_empty() {
+            // It begins anew at its front: one command at a time would go round through all of it, and find none of it
+            // in the cache.
+            self.items.clear();
         }
     }
 
@@ -233,7 +238,10 @@ impl Window {
         };
         let first = from.saturating_sub(self.lowest);
         let items = (self.lowest..).zip(&self.items).skip(first as usize);
-        (late, items.map(|(sequence, item)| self.parcel(sequence, &item.envelope)).collect())
+        // Of what is settled behind it, the cluster has everything before it, too: it repeats no more than answers.
+        let parcels =
+            items.filter_map(|(sequence, item)| Some(self.parcel(sequence, item.envelope.as_ref()?)));
+        (late, parcels.collect())
     }
 
     /// Whether anybody waits for an answer.
