@@ -56,7 +56,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "3", value_parser = count(1_000))]
     pub rounds: usize,
     /// What is measured
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "ours,etcd,floor")]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "ours,etcd,append,floor")]
     pub systems: Vec<Name>,
     /// Over how many connections clients write to ours, at most one for each write in flight
     ///
@@ -66,7 +66,7 @@ pub struct Args {
     /// Over how many they write to etcd
     #[arg(long, value_name = "N", default_value = "8", value_parser = count(256))]
     pub etcd_connections: usize,
-    /// Measure MiB/s with values of 1 MiB, of ours and of the floor
+    /// Measure MiB/s with values of 1 MiB, of all but etcd
     #[arg(long)]
     pub bandwidth: bool,
     /// How many of them are under way at once
@@ -98,7 +98,9 @@ pub enum Name {
     Ours,
     /// Three etcd with its default settings
     Etcd,
-    /// Append, fdatasync, TCP, and nothing else
+    /// Append, fdatasync, TCP, and nothing else: to a file that grows
+    Append,
+    /// The same to a file that was filled beforehand, which is much quicker to sync
     Floor,
 }
 
@@ -106,9 +108,18 @@ pub enum Name {
 #[derive(Subcommand, Debug)]
 pub enum Node {
     #[command(hide = true)]
-    FloorLeader { file: PathBuf, followers: Vec<SocketAddr> },
+    FloorLeader {
+        file: PathBuf,
+        followers: Vec<SocketAddr>,
+        #[arg(long)]
+        grows: bool,
+    },
     #[command(hide = true)]
-    FloorFollower { file: PathBuf },
+    FloorFollower {
+        file: PathBuf,
+        #[arg(long)]
+        grows: bool,
+    },
 }
 
 impl Args {

@@ -9,10 +9,13 @@
 //! checksums, framing, an RPC encoding, a state machine, time-outs, reconnecting, more than one client. It never fails
 //! over; a process that is lost ends the measure.
 //!
-//! What makes it fast: files are filled with zeros and synced beforehand, so that a sync has nothing to say about
-//! their length or place; they begin anew at their end. One thread does everything for a group, so that none has to be
-//! woken up; only a group of more than 1 MiB is written and sent side by side. Threads that have nothing to do sleep: with
-//! fewer cores than threads to spin on, spinning would be slower.
+//! There are two. *append* is what it says, to a file that grows with each group: now and then the file system has to
+//! write down the new length, too. What makes *floor* fast: its files are filled with zeros and synced beforehand, so
+//! that a sync has nothing to say about their length or place; they begin anew at their end.
+//!
+//! In both one thread does everything for a group, so that none has to be woken up; only a group of more than 1 MiB is
+//! written and sent side by side. Threads that have nothing to do sleep: with fewer cores than threads to spin on,
+//! spinning would be slower.
 
 use std::{
     io::{Read, stdin},
@@ -44,14 +47,15 @@ pub struct Floor {
 }
 
 impl Floor {
-    pub fn start(dir: &Path) -> Result<Floor> {
-        let dir = folder(dir, "floor")?;
+    /// Starts all three; their files grow, or were filled before.
+    pub fn start(dir: &Path, floor: &str, grows: bool) -> Result<Floor> {
+        let dir = folder(dir, floor)?;
         let program = std::env::current_exe().context("where is this program?")?;
         let start = |name: &str, role: &str, followers: &[SocketAddr]| -> Result<(Node, SocketAddr)> {
             let mut command = Command::new(&program);
             command.arg(role).arg(dir.join(name)).stdout(Stdio::piped());
-            command.args(followers.iter().map(SocketAddr::to_string));
-            let mut node = Node::start(&format!("{name} of the floor"), &mut command, &dir.join("log"))?;
+            command.args(followers.iter().map(SocketAddr::to_string)).args(grows.then_some("--grows"));
+            let mut node = Node::start(&format!("{name} of {floor}"), &mut command, &dir.join("log"))?;
             let at = node
                 .first_line()?
                 .parse()

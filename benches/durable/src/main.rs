@@ -53,8 +53,8 @@ fn main() -> ExitCode {
 /// This process is a part of the floor.
 fn serve(node: &Node) -> Result<()> {
     match node {
-        Node::FloorLeader { file, followers } => floor::leader::serve(file, followers),
-        Node::FloorFollower { file } => floor::follower::serve(file),
+        Node::FloorLeader { file, followers, grows } => floor::leader::serve(file, *grows, followers),
+        Node::FloorFollower { file, grows } => floor::follower::serve(file, *grows),
     }
 }
 

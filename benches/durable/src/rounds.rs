@@ -28,7 +28,7 @@ pub async fn take_turns(systems: &mut [System], loads: Vec<Load>, rounds: usize)
                 let what = || format!("{} with {} in flight", cell.system, load.in_flight);
                 let window = system.bear(load).await.with_context(what)?;
                 eprintln!(
-                    "round {} of {rounds}  {:>5} in flight  {:<5}  {:>9.0}/s  p50 {:.3} ms  p99 {:.3} ms",
+                    "round {} of {rounds}  {:>5} in flight  {:<6}  {:>9.0}/s  p50 {:.3} ms  p99 {:.3} ms",
                     round + 1,
                     load.in_flight,
                     cell.system,

@@ -15,6 +15,7 @@ use crate::{
 pub enum System {
     Ours(Ours),
     Etcd(Etcd),
+    Append(Floor),
     Floor(Floor),
 }
 
@@ -23,6 +24,7 @@ impl System {
         match self {
             System::Ours(_) => "ours",
             System::Etcd(_) => "etcd",
+            System::Append(_) => "append",
             System::Floor(_) => "floor",
         }
     }
@@ -32,7 +34,7 @@ impl System {
         match self {
             System::Ours(ours) => ours.bear(load).await,
             System::Etcd(etcd) => etcd.bear(load).await,
-            System::Floor(floor) => floor.bear(load).await,
+            System::Append(floor) | System::Floor(floor) => floor.bear(load).await,
         }
     }
 }
@@ -55,8 +57,11 @@ pub async fn start(args: &Args, ground: &Ground) -> Result<Vec<System>> {
             }
         }
     }
+    if args.systems.contains(&Name::Append) {
+        systems.push(System::Append(Floor::start(ground.path(), "append", true)?));
+    }
     if args.systems.contains(&Name::Floor) {
-        systems.push(System::Floor(Floor::start(ground.path())?));
+        systems.push(System::Floor(Floor::start(ground.path(), "floor", false)?));
     }
     Ok(systems)
 }

@@ -8,23 +8,23 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{end_with_parent, file::Ring};
+use super::{end_with_parent, file::Tape};
 
 /// How much is taken from the socket at a time: all that it holds.
 const TAKEN_BYTES: usize = 256 << 10;
 
 /// Serves one leader until it is gone.
-pub fn serve(path: &Path) -> Result<()> {
+pub fn serve(path: &Path, grows: bool) -> Result<()> {
     end_with_parent();
-    let ring = Ring::create(path)?;
+    let tape = Tape::create(path, grows)?;
     let listener = TcpListener::bind("127.0.0.1:0").context("cannot listen")?;
     println!("{}", listener.local_addr()?);
     let (leader, _) = listener.accept()?;
     leader.set_nodelay(true)?;
-    follow(leader, ring)
+    follow(leader, tape)
 }
 
-fn follow(mut leader: TcpStream, mut ring: Ring) -> Result<()> {
+fn follow(mut leader: TcpStream, mut tape: Tape) -> Result<()> {
     let mut sent = BufReader::with_capacity(TAKEN_BYTES, leader.try_clone()?);
     let mut groups = 0_u64;
     while let Some(mut left) = length(&mut sent)? {
@@ -34,7 +34,7 @@ fn follow(mut leader: TcpStream, mut ring: Ring) -> Result<()> {
                 bail!("the leader was lost within a group");
             }
             let piece = &bytes[..bytes.len().min(left)];
-            ring.append(piece)?;
+            tape.append(piece)?;
             left -= piece.len();
             let taken = piece.len();
             sent.consume(taken);
@@ -42,7 +42,7 @@ fn follow(mut leader: TcpStream, mut ring: Ring) -> Result<()> {
         groups += 1;
         // Whoever is behind syncs once for all that has come.
         if sent.buffer().is_empty() {
-            ring.sync()?;
+            tape.sync()?;
             leader.write_all(&groups.to_le_bytes())?;
         }
     }

@@ -13,16 +13,16 @@ use rustix::{
     net::{RecvFlags, recv},
 };
 
-use super::{ID_BYTES, end_with_parent, file::Ring};
+use super::{ID_BYTES, end_with_parent, file::Tape};
 
 /// A group up to this length is sent and then written: what could be won by doing both side by side is less than what
 /// it takes to wake the threads for it.
 const AT_ONCE_BYTES: usize = 1 << 20;
 
 /// Serves one client after the other.
-pub fn serve(path: &Path, followers: &[SocketAddr]) -> Result<()> {
+pub fn serve(path: &Path, grows: bool, followers: &[SocketAddr]) -> Result<()> {
     end_with_parent();
-    let mut ring = Ring::create(path)?;
+    let mut tape = Tape::create(path, grows)?;
     let mut followers = Followers::connect(followers)?;
     let listener = TcpListener::bind("127.0.0.1:0").context("cannot listen")?;
     println!("{}", listener.local_addr()?);
@@ -32,15 +32,15 @@ pub fn serve(path: &Path, followers: &[SocketAddr]) -> Result<()> {
         let mut client = Client::greet(client)?;
         while client.gather()? {
             let group = client.group();
-            commit(group, &mut ring, &mut followers)?;
+            commit(group, &mut tape, &mut followers)?;
             client.answer()?;
         }
     }
 }
 
 /// Returns once a group is on two disks, this one and another.
-fn commit(group: &[u8], ring: &mut Ring, followers: &mut Followers) -> Result<()> {
-    let mut keep = || ring.append(group).and_then(|()| ring.sync());
+fn commit(group: &[u8], tape: &mut Tape, followers: &mut Followers) -> Result<()> {
+    let mut keep = || tape.append(group).and_then(|()| tape.sync());
     if group.len() <= AT_ONCE_BYTES {
         // First what others wait for: the followers work while this disk does.
         followers.send(group)?;

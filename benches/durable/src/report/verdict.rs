@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use super::Spread;
 use crate::rounds::Cell;
 
-/// Alone, a write may take so many times as long as at the floor.
+/// Alone, a write may take so many times as long as at a floor.
 const LATENCY_MAX: f64 = 1.5;
 
-/// With some in flight there have to be so many writes for each of the floor's.
+/// With some in flight there have to be so many writes for each of a floor's.
 const THROUGHPUT_MIN: f64 = 0.4;
 
 /// With how many in flight.
@@ -45,7 +45,7 @@ impl Comparison {
 
     pub fn line(&self) -> String {
         let (rate, p50) = (self.throughput.show(2), self.p50.show(2));
-        format!("ours ÷ {:<5}  writes/s {rate}   p50 {p50}", self.other)
+        format!("ours ÷ {:<6}  writes/s {rate}   p50 {p50}", self.other)
     }
 
     /// What there is to say of it, in a sentence.
@@ -53,12 +53,12 @@ impl Comparison {
         let Comparison { other, in_flight, throughput, p50 } = self;
         match self.is_met() {
             Some(is_met) if *in_flight == 1 => format!(
-                "{in_flight:>5} in flight: {:.2} x the {other}'s latency; at most {LATENCY_MAX} is {}",
+                "{in_flight:>5} in flight: {:.2} x the latency of {other}; at most {LATENCY_MAX} is {}",
                 p50.median,
                 met(is_met),
             ),
             Some(is_met) => format!(
-                "{in_flight:>5} in flight: {:.0} % of the {other}'s throughput; at least {:.0} % is {}",
+                "{in_flight:>5} in flight: {:.0} % of the throughput of {other}; at least {:.0} % is {}",
                 throughput.median * 1e2,
                 THROUGHPUT_MIN * 1e2,
                 met(is_met),
@@ -72,8 +72,10 @@ impl Comparison {
     /// Whether a goal is met, if there is one.
     fn is_met(&self) -> Option<bool> {
         match (self.other, self.in_flight) {
-            ("floor", 1) => Some(self.p50.median <= LATENCY_MAX),
-            ("floor", at) if THROUGHPUT_AT.contains(&at) => Some(self.throughput.median >= THROUGHPUT_MIN),
+            ("append" | "floor", 1) => Some(self.p50.median <= LATENCY_MAX),
+            ("append" | "floor", at) if THROUGHPUT_AT.contains(&at) => {
+                Some(self.throughput.median >= THROUGHPUT_MIN)
+            }
             _ => None,
         }
     }
