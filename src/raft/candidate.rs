@@ -85,10 +85,13 @@ impl Role for Candidate {
         out.late.push(Canvass { term, last, transfer: self.transfer });
     }
 
-    /// Our own vote counts now that it is durable, and patience begins only here.
+    /// Our own vote counts now that it is durable, and patience begins only here. Whoever votes for us has to sync first,
+    /// too: we wait longer by as long as that took us, or on slow disks the next term began before the votes were here.
     fn synced(&mut self, deaf_ms: u64, _: &mut Outbox<Canvass>) -> Option<Succession<Self>> {
         self.deadline_ms += deaf_ms;
-        self.votes.insert(self.state.id());
+        if self.votes.insert(self.state.id()) {
+            self.deadline_ms += deaf_ms;
+        }
         self.is_elected().then_some(Self::into_leader)
     }
 

@@ -32,20 +32,20 @@ elect
 164.000 n2@1 candidate Voted candidate=4 granted=false: we voted for another in this term
 164.000 n1@1 candidate Voted candidate=2 granted=false: we voted for another in this term
 165.000 n3@1 follower Voted candidate=2 granted=false: we voted for another in this term
-311.000 n4@2 candidate TermChanged from=1: no majority answered in time
-311.000 n4@2 candidate Campaigned last=1@0: no majority answered in time
-316.000 n2@2 follower TermChanged from=1: a newer term was seen
-316.000 n2@2 follower Voted candidate=4 granted=true: the log is at least as up-to-date as ours
-317.000 n3@2 follower TermChanged from=1: a newer term was seen
-317.000 n3@2 follower Voted candidate=4 granted=true: the log is at least as up-to-date as ours
-318.000 n1@2 candidate TermChanged from=1: no majority answered in time
-318.000 n1@2 candidate Campaigned last=1@0: no majority answered in time
-321.000 n1@2 candidate Voted candidate=4 granted=false: we voted for another in this term
-322.000 n2@2 follower Voted candidate=1 granted=false: we voted for another in this term
-322.000 n3@2 follower Voted candidate=1 granted=false: we voted for another in this term
-322.000 n4@2 candidate Voted candidate=1 granted=false: we voted for another in this term
-323.000 n4@2 leader Elected last=1@0: a majority voted for us
-324.000 n3@2 follower Following leader=4: the leader of this term was heard
-326.000 n2@2 follower Following leader=4: the leader of this term was heard
-326.000 n1@2 follower Following leader=4: the leader of this term was heard
+314.000 n4@2 candidate TermChanged from=1: no majority answered in time
+314.000 n4@2 candidate Campaigned last=1@0: no majority answered in time
+319.000 n2@2 follower TermChanged from=1: a newer term was seen
+319.000 n2@2 follower Voted candidate=4 granted=true: the log is at least as up-to-date as ours
+320.000 n1@2 candidate TermChanged from=1: no majority answered in time
+320.000 n1@2 candidate Campaigned last=1@0: no majority answered in time
+320.000 n3@2 follower TermChanged from=1: a newer term was seen
+320.000 n3@2 follower Voted candidate=4 granted=true: the log is at least as up-to-date as ours
+323.000 n1@2 candidate Voted candidate=4 granted=false: we voted for another in this term
+324.000 n4@2 candidate Voted candidate=1 granted=false: we voted for another in this term
+324.000 n3@2 follower Voted candidate=1 granted=false: we voted for another in this term
+325.000 n2@2 follower Voted candidate=1 granted=false: we voted for another in this term
+326.000 n4@2 leader Elected last=1@0: a majority voted for us
+327.000 n3@2 follower Following leader=4: the leader of this term was heard
+329.000 n2@2 follower Following leader=4: the leader of this term was heard
+329.000 n1@2 follower Following leader=4: the leader of this term was heard
 -> peer 4 leads

@@ -25,30 +25,30 @@ check
 ---
 1733.000 n0@0 - FaultEnded rule=cut between=2|1,3: the fault is over
 1748.000 n1@7 follower TermChanged from=1: a newer term was seen
-1819.000 n2@8 candidate TermChanged from=7: no majority answered in time
-1819.000 n2@8 candidate Campaigned last=5@1: no majority answered in time
-1824.000 n1@8 follower TermChanged from=7: a newer term was seen
-1824.000 n1@8 follower Voted candidate=2 granted=false: the log is behind ours
-1826.000 n3@1 follower Voted candidate=2 granted=false: a leader is alive
+1844.000 n2@8 candidate TermChanged from=7: no majority answered in time
+1844.000 n2@8 candidate Campaigned last=5@1: no majority answered in time
+1849.000 n1@8 follower TermChanged from=7: a newer term was seen
+1849.000 n1@8 follower Voted candidate=2 granted=false: the log is behind ours
+1851.000 n3@1 follower Voted candidate=2 granted=false: a leader is alive
 1994.000 n3@2 candidate TermChanged from=1: no leader was heard for an election timeout
 1994.000 n3@2 candidate Campaigned last=6@1: no leader was heard for an election timeout
 2000.000 n1@8 follower Voted candidate=3 granted=false: the term is over
 2000.000 n2@8 candidate Voted candidate=3 granted=false: the term is over
 2001.000 n3@8 follower TermChanged from=2: a newer term was seen
-2035.000 n2@9 candidate TermChanged from=8: no majority answered in time
-2035.000 n2@9 candidate Campaigned last=5@1: no majority answered in time
-2040.000 n1@9 follower TermChanged from=8: a newer term was seen
-2040.000 n1@9 follower Voted candidate=2 granted=false: the log is behind ours
-2040.000 n3@9 follower TermChanged from=8: a newer term was seen
-2040.000 n3@9 follower Voted candidate=2 granted=false: the log is behind ours
-2260.000 n3@10 candidate TermChanged from=9: no leader was heard for an election timeout
-2260.000 n3@10 candidate Campaigned last=6@1: no leader was heard for an election timeout
-2263.000 n1@10 follower TermChanged from=9: a newer term was seen
-2263.000 n1@10 follower Voted candidate=3 granted=true: the log is at least as up-to-date as ours
-2264.000 n2@10 follower TermChanged from=9: a newer term was seen
-2264.000 n2@10 follower Voted candidate=3 granted=true: the log is at least as up-to-date as ours
-2270.000 n3@10 leader Elected last=6@1: a majority voted for us
-2272.000 n1@10 follower Following leader=3: the leader of this term was heard
-2273.000 n2@10 follower Following leader=3: the leader of this term was heard
+2064.000 n2@9 candidate TermChanged from=8: no majority answered in time
+2064.000 n2@9 candidate Campaigned last=5@1: no majority answered in time
+2069.000 n1@9 follower TermChanged from=8: a newer term was seen
+2069.000 n1@9 follower Voted candidate=2 granted=false: the log is behind ours
+2069.000 n3@9 follower TermChanged from=8: a newer term was seen
+2069.000 n3@9 follower Voted candidate=2 granted=false: the log is behind ours
+2289.000 n3@10 candidate TermChanged from=9: no leader was heard for an election timeout
+2289.000 n3@10 candidate Campaigned last=6@1: no leader was heard for an election timeout
+2292.000 n1@10 follower TermChanged from=9: a newer term was seen
+2292.000 n1@10 follower Voted candidate=3 granted=true: the log is at least as up-to-date as ours
+2293.000 n2@10 follower TermChanged from=9: a newer term was seen
+2293.000 n2@10 follower Voted candidate=3 granted=true: the log is at least as up-to-date as ours
+2299.000 n3@10 leader Elected last=6@1: a majority voted for us
+2301.000 n1@10 follower Following leader=3: the leader of this term was heard
+2302.000 n2@10 follower Following leader=3: the leader of this term was heard
 -> peer 3 leads
 -> all ledgers hold 1..4

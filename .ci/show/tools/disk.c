@@ -3,6 +3,7 @@
  *   DISK_UNDER=DIR            the folder
  *   DISK_FAIL_SYNC=N          every fsync and fdatasync from the N-th on fails with EIO
  *   DISK_FAIL_ONLY=TEXT       ... of files whose path holds this text
+ *   DISK_SLOW_SYNC=MS         every fsync and fdatasync takes so many milliseconds longer
  *   DISK_JOURNAL=FILE         writes down every change and sync, for powercut.py
  *
  * A record of the journal: op (1 byte), length of the path (u32), path, offset (u64), length (u64), data.
@@ -24,7 +25,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char under[4096];
 static int journal = -1;
-static long fail_from = -1, syncs;
+static long fail_from = -1, slow_ms, syncs;
 static const char *fail_only;
 
 __attribute__((constructor)) static void begin(void) {
@@ -32,6 +33,7 @@ __attribute__((constructor)) static void begin(void) {
     if (!text || !realpath(text, under)) return;
     if ((text = getenv("DISK_FAIL_SYNC"))) fail_from = atol(text);
     fail_only = getenv("DISK_FAIL_ONLY");
+    if ((text = getenv("DISK_SLOW_SYNC"))) slow_ms = atol(text);
     if ((text = getenv("DISK_JOURNAL")))
         journal = syscall(SYS_openat, AT_FDCWD, text, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
@@ -95,6 +97,7 @@ static int sync_of(int fd, int (*real)(int)) {
     int fails = fail_from >= 0 && (!fail_only || strstr(path, fail_only)) && ++syncs >= fail_from;
     pthread_mutex_unlock(&lock);
     if (fails) return errno = EIO, -1;
+    if (slow_ms > 0) usleep(slow_ms * 1000);
     int result = real(fd);
     pthread_mutex_lock(&lock);
     if (!result) note('s', path, 0, NULL, 0);

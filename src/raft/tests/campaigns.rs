@@ -232,7 +232,7 @@ fn a_candidate_votes_for_nobody_else() {
     assert!(request_vote(&mut dry, 6, 2, at(9, 9)).granted);
 }
 
-/// Patience begins when the requests can leave, not when the disk begins to write.
+/// Patience begins when the requests can leave, not when the disk begins to write; and a vote for us waits for a disk, too.
 #[test]
 fn a_slow_disk_does_not_end_a_campaign_before_it_began() {
     let state = state_of(3, &Config::default(), (4, None), &[]);
@@ -241,7 +241,11 @@ fn a_slow_disk_does_not_end_a_campaign_before_it_began() {
     dry.enter();
     let deadline_ms = dry.deadline_ms();
     dry.end_turn(2_000);
-    assert_eq!(dry.deadline_ms(), deadline_ms + 2_000);
+    assert_eq!(dry.deadline_ms(), deadline_ms + 4_000, "its own vote, and then those of others");
+    dry.state_mut().now_ms += 2_000;
+    dry.deliver(Health { poisoned: None });
+    dry.end_turn(2_000);
+    assert_eq!(dry.deadline_ms(), deadline_ms + 6_000, "time deaf is not time waited");
 }
 
 /// Deadlines are random, so that splits end by themselves (§5.2), and the seed decides them.
