@@ -99,8 +99,8 @@ pub struct Client<I: Interface> {
     types: PhantomData<fn() -> I>,
 }
 
-/// The untyped part of a client. One for all its clones and sessions: there may be very many, each of them looks at it
-/// for each command, and it never changes.
+/// The untyped part of a client. One for all its clones and sessions: there may be very many, and each of them looks at
+/// it for each command. Of all this only who leads ever changes.
 #[derive(Clone)]
 pub(crate) struct Way {
     endpoint: Arc<dyn Endpoint>,

@@ -100,7 +100,7 @@ pub enum Name {
     Etcd,
     /// Append, fdatasync, TCP, and nothing else: to a file that grows
     Append,
-    /// The same to a file that was filled beforehand, which is much quicker to sync
+    /// The same to a file that was filled beforehand, which is quicker to sync
     Floor,
 }
 

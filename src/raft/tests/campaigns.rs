@@ -232,7 +232,8 @@ fn a_candidate_votes_for_nobody_else() {
     assert!(request_vote(&mut dry, 6, 2, at(9, 9)).granted);
 }
 
-/// Patience begins when the requests can leave, not when the disk begins to write; and a vote for us waits for a disk, too.
+/// Patience begins when the requests can leave, not when the disk begins to write; and a vote for us waits for a disk,
+/// too.
 #[test]
 fn a_slow_disk_does_not_end_a_campaign_before_it_began() {
     let state = state_of(3, &Config::default(), (4, None), &[]);

@@ -49,8 +49,8 @@ pub trait Files: Send + Sync + fmt::Debug + 'static {
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>>;
 
     /// Opens a file to write it from some place to its end, one piece behind the other, past the operating system's cache
-    /// where that can be done and a piece is so long that it pays. Zeros, or what was there, stand behind each piece: up to its next multiple of 4 KiB
-    /// nobody may rely on either.
+    /// where that can be done and a piece is so long that it pays. Zeros, or what was there, stand behind each piece: up
+    /// to its next multiple of 4 KiB nobody may rely on either.
     ///
     /// # Errors
     /// See [`Files::open`].
