@@ -27,13 +27,14 @@
 //! itself moves nothing; evictions cost O(log n), amortised.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, VecDeque},
     fmt,
     io::{self, BufWriter, Read, Write},
 };
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
+use indexmap::IndexMap;
 
 mod kept;
 
@@ -111,27 +112,29 @@ pub struct Turn<'a> {
     window: usize,
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
     /// Ends the turn: this is what became of the command.
     pub fn record(self, answer: StoredAnswer) {
-        self.end(answer.into());
+        let window = self.window;
+        self.end().record(window, |place| Kept::move_to(place, answer));
     }
 
     /// Ends the turn: the command was applied, and a copy of this answer is kept.
     pub fn record_applied(self, answer: &[u8]) {
-        self.end(Kept::applied(answer));
-    }
-
-    fn end(self, answer: Kept) {
-        self.session.admitted = self.session.admitted.saturating_add(1);
-        self.session.record(answer, self.window);
+        let window = self.window;
+        self.end().record(window, |place| Kept::copy_to(place, answer));
     }
 
     /// Ends the turn before there is an answer, so that the next command can be admitted: for
     /// machines that apply a batch at a time. The answer has to follow by [`Sessions::record`],
     /// and before the next [`Sessions::write_to`].
     pub fn defer(self) {
+        self.end();
+    }
+
+    fn end(self) -> &'a mut Session {
         self.session.admitted = self.session.admitted.saturating_add(1);
+        self.session
     }
 }
 
@@ -189,9 +192,12 @@ impl Session {
         }
     }
 
-    fn record(&mut self, answer: Kept, window: usize) {
+    /// There is one more answer, and `put` puts it in its place.
+    fn record(&mut self, window: usize, put: impl FnOnce(&mut Option<Kept>)) {
         self.recorded = self.recorded.saturating_add(1);
-        if let Some(before) = self.latest.replace(answer) {
+        let before = self.latest.take();
+        put(&mut self.latest);
+        if let Some(before) = before {
             self.older.get_or_insert_default().push_back(before);
             self.forget_older(window);
         }
@@ -228,8 +234,9 @@ impl Session {
 pub struct Sessions {
     sessions_max: usize,
     window: usize,
-    /// Looked up, never iterated: its order is one process's own.
-    sessions: HashMap<SessionId, Session, RandomState>,
+    /// Looked up, never iterated: its order is one process's own. Close together and in the order of their opening, for
+    /// that is how those who take turns come back: the next one is where the processor has looked ahead.
+    sessions: IndexMap<SessionId, Session, RandomState>,
     /// Every session once, at its `queued_at`.
     queue: BTreeSet<(Index, SessionId)>,
 }
@@ -241,7 +248,7 @@ impl Sessions {
         Sessions {
             sessions_max: sessions_max.max(1),
             window: window.max(1),
-            sessions: HashMap::default(),
+            sessions: IndexMap::default(),
             queue: BTreeSet::new(),
         }
     }
@@ -287,7 +294,7 @@ impl Sessions {
             match self.sessions.get_mut(&id) {
                 // Nobody stands before it, and nobody's last use is before its place: it is the one.
                 Some(session) if session.last_use <= queued_at => {
-                    self.sessions.remove(&id);
+                    self.sessions.swap_remove(&id);
                     return;
                 }
                 Some(session) => {
@@ -301,7 +308,7 @@ impl Sessions {
 
     /// Closes a session, and tells whether there was one.
     pub fn close(&mut self, id: SessionId) -> bool {
-        let Some(session) = self.sessions.remove(&id) else {
+        let Some(session) = self.sessions.swap_remove(&id) else {
             return false;
         };
         self.queue.remove(&(session.queued_at, id));
@@ -346,7 +353,7 @@ impl Sessions {
             Some(session)
                 if sequence <= session.admitted && session.recorded.checked_add(1) == Some(sequence) =>
             {
-                session.record(answer.into(), self.window);
+                session.record(self.window, |place| Kept::move_to(place, answer));
                 true
             }
             _ => false,
@@ -446,11 +453,11 @@ fn read_session(window: u64, from: &mut dyn Read) -> io::Result<Session> {
     let mut session = Session::new(last_use);
     for _ in 0..count {
         let answer = match read_byte(from)? {
-            REJECTED => Kept::Rejected,
-            APPLIED => StoredAnswer::Applied(read_bytes(from)?).into(),
+            REJECTED => StoredAnswer::Rejected,
+            APPLIED => StoredAnswer::Applied(read_bytes(from)?),
             _ => return Err(invalid("sessions: an answer of no known kind")),
         };
-        session.record(answer, usize::MAX);
+        session.record(usize::MAX, |place| Kept::move_to(place, answer));
     }
     (session.admitted, session.recorded) = (recorded, recorded);
     Ok(session)

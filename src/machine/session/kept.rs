@@ -22,14 +22,28 @@ pub(super) enum Kept {
 const SHORT_BYTES: usize = 22;
 
 impl Kept {
-    fn short(answer: &[u8]) -> Option<Kept> {
-        let mut bytes = [0; SHORT_BYTES];
-        bytes.get_mut(..answer.len())?.copy_from_slice(answer);
-        Some(Kept::Short { length: answer.len() as u8, bytes })
+    /// Keeps a copy of an answer. A short one is written where it stays: what is written elsewhere and moved at once has
+    /// the processor wait until it is written.
+    pub fn copy_to(place: &mut Option<Kept>, answer: &[u8]) {
+        let short = Kept::Short { length: answer.len() as u8, bytes: [0; SHORT_BYTES] };
+        if let Kept::Short { bytes, .. } = place.insert(short)
+            && let Some(bytes) = bytes.get_mut(..answer.len())
+        {
+            bytes.copy_from_slice(answer);
+        } else {
+            *place = Some(Kept::Long(Bytes::copy_from_slice(answer).into()));
+        }
     }
 
-    pub fn applied(answer: &[u8]) -> Kept {
-        Kept::short(answer).unwrap_or_else(|| Kept::Long(Bytes::copy_from_slice(answer).into()))
+    /// Keeps an answer, and shares a long one.
+    pub fn move_to(place: &mut Option<Kept>, answer: StoredAnswer) {
+        match answer {
+            StoredAnswer::Applied(answer) if answer.len() > SHORT_BYTES => {
+                *place = Some(Kept::Long(answer.into()));
+            }
+            StoredAnswer::Applied(answer) => Kept::copy_to(place, &answer),
+            StoredAnswer::Rejected => *place = Some(Kept::Rejected),
+        }
     }
 
     /// The answer's bytes; none if the command was rejected.
@@ -38,17 +52,6 @@ impl Kept {
             Kept::Short { length, bytes } => bytes.get(..usize::from(*length)),
             Kept::Long(answer) => Some(answer),
             Kept::Rejected => None,
-        }
-    }
-}
-
-impl From<StoredAnswer> for Kept {
-    fn from(answer: StoredAnswer) -> Kept {
-        match answer {
-            StoredAnswer::Applied(answer) => {
-                Kept::short(&answer).unwrap_or_else(|| Kept::Long(answer.into()))
-            }
-            StoredAnswer::Rejected => Kept::Rejected,
         }
     }
 }
