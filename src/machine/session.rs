@@ -234,9 +234,11 @@ impl Session {
 pub struct Sessions {
     sessions_max: usize,
     window: usize,
-    /// Looked up, never iterated: its order is one process's own. Close together and in the order of their opening, for
-    /// that is how those who take turns come back: the next one is where the processor has looked ahead.
+    /// Looked up, never iterated: its order is one process's own. It is the order of their opening, mostly, as that is
+    /// how those who take turns come back.
     sessions: IndexMap<SessionId, Session, RandomState>,
+    /// Where the session stands that was looked up last: the same is often the next, or the one behind it.
+    last: usize,
     /// Every session once, at its `queued_at`.
     queue: BTreeSet<(Index, SessionId)>,
 }
@@ -249,6 +251,7 @@ impl Sessions {
             sessions_max: sessions_max.max(1),
             window: window.max(1),
             sessions: IndexMap::default(),
+            last: 0,
             queue: BTreeSet::new(),
         }
     }
@@ -315,6 +318,14 @@ impl Sessions {
         true
     }
 
+    /// The session of a command. To guess where it stands costs nothing, and saves the hash and a look into the cold.
+    fn look_up(&mut self, id: SessionId) -> Option<&mut Session> {
+        let is_at = |place: &usize| self.sessions.get_index(*place).is_some_and(|(there, _)| *there == id);
+        let guessed = [self.last, self.last + 1].into_iter().find(is_at);
+        self.last = guessed.or_else(|| self.sessions.get_index_of(&id))?;
+        self.sessions.get_index_mut(self.last).map(|(_, session)| session)
+    }
+
     /// Decides on a command that came with the entry `at`. `lowest_unanswered` is the client's
     /// receipt: the answers below it go, unless the command is ahead of its turn.
     pub fn admit(
@@ -324,7 +335,8 @@ impl Sessions {
         lowest_unanswered: u64,
         at: Index,
     ) -> Admission<'_> {
-        let Some(session) = self.sessions.get_mut(&id) else {
+        let window = self.window;
+        let Some(session) = self.look_up(id) else {
             return Admission::Expired;
         };
         session.last_use = session.last_use.max(at);
@@ -337,7 +349,7 @@ impl Sessions {
         // Nobody has the answer to a command that it still sends.
         session.acknowledge(lowest_unanswered.min(sequence));
         if !repeat {
-            return Admission::Apply(Turn { session, window: self.window });
+            return Admission::Apply(Turn { session, window });
         }
         if sequence > session.recorded {
             return Admission::UnderWay;
