@@ -22,8 +22,8 @@
 //! and a table that is read from one goes on with the snapshot's: a peer that joins, or restarts
 //! under another configuration, still agrees with the ones it got its state from.
 //!
-//! The price: one hash lookup for a command, and no allocation for a short answer. Sessions stand in a queue at the place of *some* past
-//! use, and only an eviction moves those that were used since to their true place, so that use
+//! The price: at most one hash lookup for a command, and no allocation for a short answer. Sessions stand in a queue at
+//! the place of *some* past use, and only an eviction moves those that were used since to their true place, so that use
 //! itself moves nothing; evictions cost O(log n), amortised.
 
 use std::{
