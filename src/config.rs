@@ -247,6 +247,10 @@ pub struct NetworkConfig {
     pub reconnect_ms: u64,
     /// The longest such pause, in milliseconds. Default 2,000.
     pub reconnect_ms_max: u64,
+    /// How long a peer that is alone in its process looks for more after each turn that wrote or applied something, and
+    /// during its sync, before it sleeps, in microseconds: to be woken up takes its time, on virtual machines above all.
+    /// A core that others need it leaves to them. 0: it sleeps at once. Default 500, at most 10,000.
+    pub busy_poll_us: u64,
     /// How many bytes may be under way to one other peer; what is sent beyond it is lost, as on any network.
     /// Default 32 MiB.
     pub peer_bytes_max: usize,
@@ -270,6 +274,7 @@ impl Default for NetworkConfig {
             silence_ms: 3_000,
             reconnect_ms: 50,
             reconnect_ms_max: 2_000,
+            busy_poll_us: 500,
             peer_bytes_max: 32 << 20,
         }
     }
@@ -321,6 +326,7 @@ impl NetworkConfig {
         ] {
             check(field, limit >= 1, "must be at least 1")?;
         }
+        check("busy_poll_us", self.busy_poll_us <= 10_000, "must be at most 10,000")?;
         check("reconnect_ms_max", self.reconnect_ms_max >= self.reconnect_ms, "must be at least reconnect_ms")
     }
 }

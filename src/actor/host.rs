@@ -19,6 +19,7 @@ use super::{
     postbox::PeerPostbox,
     role_addr::Deliver,
     supervision::{Child, ChildDown, End, Fall, Leash, spawn_guarded},
+    vigil::Vigil,
 };
 use crate::{
     observe::{Hub, Witness},
@@ -45,6 +46,8 @@ pub struct PeerPlan {
     pub factory: Arc<dyn MachineFactory>,
     /// What went wrong that nobody had injected.
     pub failures: Failures,
+    /// How its thread stays awake, if nothing but this peer is on it.
+    pub vigil: Option<Arc<Vigil>>,
 }
 
 /// One place for a peer: its door and its clock stay when the peer does not.
@@ -251,6 +254,7 @@ impl Handler<Start> for Host {
             gauges: life.gauges.clone(),
             transport: plan.network.clone() as Arc<dyn Transport>,
             failures: plan.failures.clone(),
+            vigil: plan.vigil.clone(),
             warned_ms: Default::default(),
         });
         life.parts = Arc::downgrade(&parts);

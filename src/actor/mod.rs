@@ -69,4 +69,5 @@ mod snapshots;
 mod storage;
 pub(crate) mod supervision;
 mod timer;
+pub(crate) mod vigil;
 mod waiters;

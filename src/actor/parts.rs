@@ -9,6 +9,7 @@ use super::{
     clock::Clock,
     gauges::Gauges,
     supervision::{ChildDown, End},
+    vigil::Vigil,
 };
 use crate::{
     observe::Witness,
@@ -36,6 +37,8 @@ pub struct Parts {
     pub transport: Arc<dyn Transport>,
     /// What went wrong that nobody had injected.
     pub failures: Failures,
+    /// How its thread stays awake, if nothing but this peer is on it.
+    pub vigil: Option<Arc<Vigil>>,
     /// When it last warned of a slow disk, in milliseconds of its clock.
     pub warned_ms: AtomicU64,
 }
@@ -69,6 +72,13 @@ impl Parts {
             self.failures.push(format!("peer {}: {actor} fell: {why}: {cause}", self.identity.id));
         }
         self.witness.note(|| Event::Crashed { actor, cause, during_sync, why });
+    }
+
+    /// Something is going on: more of it is likely to come soon.
+    pub fn stay_awake(&self) {
+        if let Some(vigil) = &self.vigil {
+            vigil.keep();
+        }
     }
 
     /// The role publishes what changed in a turn. A peer that broke the protocol is no failure of

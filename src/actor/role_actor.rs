@@ -206,6 +206,7 @@ impl<R: Role> Office<R> {
             port.answer(outcome);
         }
         for work in letters.machine.drain(..) {
+            self.desk.parts.stay_awake();
             self.desk.machine.do_send(Deliver(work));
         }
     }
@@ -267,6 +268,7 @@ impl<R: Embody> RoleActor<R> {
         };
         self.writing = true;
         parts.gauges.set_syncing(true);
+        parts.stay_awake();
         // As late as this turn has been taken to be: it has been as deaf since then.
         let begun_ms = office.role.state().now_ms;
         ctx.wait(synced.into_actor(self).map(move |result, actor, ctx| match result {
@@ -292,6 +294,7 @@ impl<R: Embody> RoleActor<R> {
         let durable = state.log().last();
         parts.witness.note(|| Event::Synced { records, took_ms, durable, why: Why::EndOfTurn });
         parts.warn_of_slow_sync(took_ms, state.now_ms);
+        parts.stay_awake();
         self.finish_turn(took_ms, ctx);
     }
 

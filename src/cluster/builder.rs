@@ -24,6 +24,7 @@ use crate::{
         machine::MachineFactory,
         own_thread::OwnThread,
         parts::Failures,
+        vigil::Vigil,
     },
     client::{Client, Endpoint},
     config::Config,
@@ -305,7 +306,7 @@ impl<I: Interface> Builder<I> {
             }),
         };
         let (threads, hosts) = self.threads(disks.of.len())?;
-        let cluster = Cluster::new(self.assemble(seed, hosts, Some(threads), disks));
+        let cluster = Cluster::new(self.assemble(seed, hosts, Some(threads), disks, None));
         cluster.start_all().await;
         Ok(cluster)
     }
@@ -330,10 +331,10 @@ impl<I: Interface> Builder<I> {
         let seed = self.seed.unwrap_or_else(rand::random);
         let place = network.prepare()?;
         let (here, cluster, members) = (place.here(), place.cluster(), place.first_membership());
+        let is_alone = here.len() == 1 && !matches!(self.threads, Threads::Caller);
         let disks = match self.data.take() {
             Some(dir) => {
-                let has_thread = !matches!(self.threads, Threads::Caller);
-                let open = move || Disks::of_some(&dir, &here, cluster, members, has_thread);
+                let open = move || Disks::of_some(&dir, &here, cluster, members);
                 runtime::off_thread(open).await??
             }
             None => {
@@ -352,8 +353,9 @@ impl<I: Interface> Builder<I> {
             }
             false => None,
         };
+        let vigil = place.busy_poll().filter(|_| is_alone).map(Vigil::new);
         let mut wire = place.wire(&disks, &self.config);
-        let mut inner = self.assemble(seed, hosts, Some(threads), disks);
+        let mut inner = self.assemble(seed, hosts, Some(threads), disks, vigil);
         let starts = wire.begin(&inner);
         inner.wire = Some(wire);
         let cluster = Cluster::new(inner);
@@ -384,7 +386,7 @@ impl<I: Interface> Builder<I> {
             let disk = |peer| simulated_disk(seed, peer, sync_ms.clone());
             let disks = Disks::in_memory(self.peers.unwrap_or(PEERS), disk);
             let builder = Builder { latency_ms: self.latency_ms.clone().or(Some(1..=3)), ..self };
-            let cluster = Cluster::new(builder.assemble(seed, vec![HostHandle::start()], None, disks));
+            let cluster = Cluster::new(builder.assemble(seed, vec![HostHandle::start()], None, disks, None));
             cluster.start_all().await;
             let value = script(cluster.clone()).await;
             match cluster.shutdown().await {
@@ -400,6 +402,7 @@ impl<I: Interface> Builder<I> {
         hosts: Vec<HostHandle>,
         threads: Option<Vec<runtime::Thread>>,
         disks: Disks,
+        vigil: Option<Arc<Vigil>>,
     ) -> Inner {
         let is_live = threads.is_some();
         let factory = match self.machine_apart && is_live {
@@ -425,6 +428,7 @@ impl<I: Interface> Builder<I> {
                 network: network.clone(),
                 factory: factory.clone(),
                 failures: failures.clone(),
+                vigil: vigil.clone(),
             });
             places.insert(id, Place { seat, disk, host: host.clone() });
         }

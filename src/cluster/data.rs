@@ -111,16 +111,13 @@ impl Disks {
     }
 
     /// In the data folder of one peer, or in those of several: of a cluster that begins with these. Blocks.
-    /// `has_thread`: nothing but these peers is on their thread.
     #[cfg(feature = "capnp")]
     pub fn of_some(
         dir: &Path,
         here: &[PeerId],
         cluster: Option<String>,
         first_membership: Membership,
-        has_thread: bool,
     ) -> Result<Disks, ClusterError> {
-        let syncs_here = has_thread && here.len() == 1;
         let path = |peer: PeerId| match here {
             [_] => dir.to_path_buf(),
             _ => dir.join(format!("peer-{peer}")),
@@ -131,8 +128,7 @@ impl Disks {
         let cluster = cluster.unwrap_or_else(|| named_after(&first_membership));
         let mut disks = Disks { cluster, first_membership, of: Vec::new(), warnings: Vec::new() };
         for &peer in here {
-            let mut options = FolderOptions::new(&disks.cluster, peer, disks.first_membership.clone());
-            options.syncs_here = syncs_here;
+            let options = FolderOptions::new(&disks.cluster, peer, disks.first_membership.clone());
             let path = path(peer);
             let disk = FolderDisk::open(&path, options.clone())?;
             disks.first_membership = disk.first_membership().clone();

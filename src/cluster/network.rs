@@ -188,6 +188,11 @@ impl Prepared {
         self.network.own_thread
     }
 
+    /// How long a peer that is alone stays awake; `None`: not at all.
+    pub(super) fn busy_poll(&self) -> Option<Duration> {
+        Some(Duration::from_micros(self.network.limits.busy_poll_us)).filter(|length| !length.is_zero())
+    }
+
     pub(super) fn here(&self) -> Vec<PeerId> {
         self.network.here.iter().copied().collect()
     }

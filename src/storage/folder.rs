@@ -51,11 +51,6 @@ pub struct FolderOptions {
     pub first_membership: Membership,
     /// How long a segment of the log is, in bytes. Default 16 MiB. Each peer has one spare.
     pub segment_bytes: u64,
-    /// Whether a short turn is written on the thread of the peer while the disk syncs in less than a millisecond, and
-    /// not on one that has to be woken for it. For a peer that has its thread for itself: several would wait for each
-    /// other's syncs, which otherwise go on at a time. A disk that hangs while it is taken for quick stops that thread,
-    /// and with it whatever else is there, such as the answers to operators. Default `false`.
-    pub syncs_here: bool,
     /// The files of the operating system, or what takes their place in tests.
     pub files: Arc<dyn Files>,
 }
@@ -65,7 +60,7 @@ impl FolderOptions {
     pub fn new(cluster: impl Into<String>, peer: PeerId, first_membership: Membership) -> FolderOptions {
         let (cluster, segment_bytes) = (cluster.into(), wal::SEGMENT_BYTES);
         let files = Arc::new(RealFiles);
-        FolderOptions { cluster, peer, first_membership, segment_bytes, syncs_here: false, files }
+        FolderOptions { cluster, peer, first_membership, segment_bytes, files }
     }
 }
 
@@ -92,7 +87,6 @@ struct Folder {
     stamp: Stamp,
     warnings: Vec<String>,
     segment_bytes: u64,
-    syncs_here: bool,
     files: Arc<dyn Files>,
     fence: Arc<Fence>,
     register: Arc<FolderRegister>,
@@ -140,7 +134,6 @@ impl FolderDisk {
             stamp,
             warnings,
             segment_bytes: options.segment_bytes,
-            syncs_here: options.syncs_here,
             files,
             fence: Arc::default(),
             register: Arc::new(register),
@@ -192,7 +185,6 @@ impl Disk for FolderDisk {
             incarnation: folder.stamp.incarnation,
             segment_bytes: folder.segment_bytes,
             room: folder.room.clone(),
-            syncs_here: folder.syncs_here,
             beside: Box::new(move |replay| {
                 let _held = &lock;
                 replay.warnings.extend(snapshots.load()?);

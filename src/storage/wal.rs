@@ -12,9 +12,7 @@
 //! anywhere behind it is damage, and only what no mark covers can be the torn end of a write that nobody
 //! relied on.
 //!
-//! **Who writes** is the log's own thread, so that a slow disk stops nobody else; or the thread of the peer,
-//! if it [may](super::FolderOptions::syncs_here), while the disk takes less than a millisecond: to wake
-//! another thread, and to be woken by it, would take as long as the sync.
+//! **Who writes** is the log's own thread, so that a slow disk stops nobody else.
 //!
 //! **One spare** segment is always there. When it is put to use the next one is made, on another
 //! thread: of a segment that is used up if there is one, with what stands in it; as long as that fails the disk is
@@ -393,13 +391,6 @@ impl Wal {
         *end += self.frames.len() as u64;
         *is_unmarked = false;
         Ok(())
-    }
-
-    /// Whether these records, and a mark before and behind them, certainly go into the present segment.
-    fn has_room_for(&self, records: &[Record]) -> bool {
-        let around = 2 * frame::MARK_BYTES + frame::STOP_BYTES;
-        let bytes = records.iter().map(frame::bytes_max).fold(around, usize::saturating_add);
-        self.active.as_ref().is_some_and(|active| active.end.saturating_add(bytes as u64) <= active.bytes)
     }
 
     /// What can be done once a turn has been answered.

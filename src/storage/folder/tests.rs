@@ -29,13 +29,12 @@ async fn a_folder_conforms() {
         let mut options = options(1);
         // So small that segments end all the time.
         options.segment_bytes = [64 << 10, 4 << 10, 512][folders % 3];
-        options.syncs_here = folders % 2 == 0;
         Box::new(FolderDisk::open(&place.path().join(folders.to_string()), options).unwrap())
     })
     .await;
 }
 
-/// Damage to the last turn is told from a torn one, too, once nothing came for a while: whoever wrote it.
+/// Damage to the last turn is told from a torn one, too, once nothing came for a while.
 #[tokio::test]
 async fn what_was_written_last_gets_its_mark() {
     use crate::storage::{
@@ -43,27 +42,23 @@ async fn what_was_written_last_gets_its_mark() {
         wal::{Kind, inspect},
     };
     let place = tempfile::tempdir().unwrap();
-    for syncs_here in [false, true] {
-        let mut options = options(1);
-        options.syncs_here = syncs_here;
-        let path = place.path().join(syncs_here.to_string());
-        let mut disk = FolderDisk::open(&path, options).unwrap();
-        let mut log = disk.open().unwrap().log;
-        arrived(log.replay()).await.unwrap();
-        for term in 1..=20 {
-            let ballot = Record::Ballot { term: Term(term), vote: None };
-            arrived(log.write(vec![ballot])).await.unwrap();
-        }
-        let begun = std::time::Instant::now();
-        let is_marked = || {
-            let mut last = None;
-            inspect(&RealFiles, &path.join("log"), |segment| last = segment.frames.last().cloned()).unwrap();
-            last.is_some_and(|frame| frame.content.kind() == Kind::SyncedMark)
-        };
-        while !is_marked() {
-            assert!(begun.elapsed().as_secs() < 10, "syncs here: {syncs_here}");
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+    let mut disk = FolderDisk::open(place.path(), options(1)).unwrap();
+    let mut log = disk.open().unwrap().log;
+    arrived(log.replay()).await.unwrap();
+    for term in 1..=20 {
+        let ballot = Record::Ballot { term: Term(term), vote: None };
+        arrived(log.write(vec![ballot])).await.unwrap();
+    }
+    let begun = std::time::Instant::now();
+    let is_marked = || {
+        let mut last = None;
+        inspect(&RealFiles, &place.path().join("log"), |segment| last = segment.frames.last().cloned())
+            .unwrap();
+        last.is_some_and(|frame| frame.content.kind() == Kind::SyncedMark)
+    };
+    while !is_marked() {
+        assert!(begun.elapsed().as_secs() < 10, "no mark");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
 }
 

@@ -260,19 +260,6 @@ impl Frames {
     }
 }
 
-/// No frame of this record is longer; of one that may be of any length nothing is known.
-pub(super) fn bytes_max(record: &Record) -> usize {
-    const AROUND_FRAME: usize = 64;
-    const AROUND_COMMAND: usize = 16;
-    let Record::Entries(batch) = record else { return AROUND_FRAME };
-    let commands = batch.commands().iter().map(|command| match command {
-        Command::Noop => AROUND_COMMAND,
-        Command::Data(data) => data.len().saturating_add(AROUND_COMMAND),
-        Command::Membership(_) => usize::MAX,
-    });
-    commands.fold(AROUND_FRAME, usize::saturating_add)
-}
-
 fn put_varints(numbers: [u64; 3], into: &mut Vec<u8>) {
     numbers.into_iter().for_each(|number| put_varint(number, into));
 }
