@@ -69,5 +69,6 @@ mod snapshots;
 mod storage;
 pub(crate) mod supervision;
 mod timer;
+#[cfg_attr(not(feature = "capnp"), allow(dead_code, reason = "only a peer on a network keeps vigils"))]
 pub(crate) mod vigil;
 mod waiters;

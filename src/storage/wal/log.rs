@@ -143,6 +143,7 @@ fn serve(plan: Plan, queue: &mpsc::Receiver<Job>) {
     let Plan { files, dir, incarnation, segment_bytes, room, mut beside, .. } = plan;
     // Without a keeper whoever asks hears that nobody is here.
     let Ok(keeper) = Keeper::start(files.clone(), dir.clone(), segment_bytes, room) else { return };
+    // Gone before what `beside` holds: the folder is free for others when that is dropped.
     let mut wal = Wal::new(files, dir, incarnation, keeper);
     // Whether the last turn has no mark yet: it gets one in front of the next, or once nothing comes for a while.
     let mut is_unmarked = false;
