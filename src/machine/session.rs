@@ -158,11 +158,15 @@ struct Session {
         reason = "most sessions have none, and a table of short ones is a quick one"
     )]
     older: Option<Box<VecDeque<Kept>>>,
+    /// Where the session stands in the table that was looked up after this one, the last time; at first the one behind
+    /// it. Only a guess: others come, and who stood last takes the place of one that goes.
+    successor: usize,
 }
 
 impl Session {
-    fn new(at: Index) -> Session {
-        Session { queued_at: at, last_use: at, admitted: 0, recorded: 0, latest: None, older: None }
+    fn new(at: Index, successor: usize) -> Session {
+        let (queued_at, last_use) = (at, at);
+        Session { queued_at, last_use, admitted: 0, recorded: 0, latest: None, older: None, successor }
     }
 
     /// How many answers it keeps.
@@ -234,10 +238,10 @@ impl Session {
 pub struct Sessions {
     sessions_max: usize,
     window: usize,
-    /// Looked up, never iterated: its order is one process's own. It is the order of their opening, mostly, as that is
-    /// how those who take turns come back.
+    /// Looked up, never iterated: its order is one process's own.
     sessions: IndexMap<SessionId, Session, RandomState>,
-    /// Where the session stands that was looked up last: the same is often the next, or the one behind it.
+    /// Where the session stands that was looked up last: the same is often the next, or else its successor, for those
+    /// who take turns come back in the order in which they came.
     last: usize,
     /// Every session once, at its `queued_at`.
     queue: BTreeSet<(Index, SessionId)>,
@@ -286,7 +290,7 @@ impl Sessions {
         if self.sessions.len() >= self.sessions_max {
             self.evict();
         }
-        self.sessions.insert(id, Session::new(at));
+        self.sessions.insert(id, Session::new(at, self.sessions.len() + 1));
         self.queue.insert((at, id));
         0
     }
@@ -320,10 +324,24 @@ impl Sessions {
 
     /// The session of a command. To guess where it stands costs nothing, and saves the hash and a look into the cold.
     fn look_up(&mut self, id: SessionId) -> Option<&mut Session> {
-        let is_at = |place: &usize| self.sessions.get_index(*place).is_some_and(|(there, _)| *there == id);
-        let guessed = [self.last, self.last + 1].into_iter().find(is_at);
-        self.last = guessed.or_else(|| self.sessions.get_index_of(&id))?;
+        let is_at = |place: usize| self.sessions.get_index(place).is_some_and(|(there, _)| *there == id);
+        if !is_at(self.last) {
+            let expected = self.sessions.get_index(self.last).map(|(_, session)| session.successor);
+            self.last = match expected.filter(|&place| is_at(place)) {
+                Some(place) => place,
+                None => self.look_up_unexpected(id)?,
+            };
+        }
         self.sessions.get_index_mut(self.last).map(|(_, session)| session)
+    }
+
+    /// Where a session stands that was not expected. The next time it is.
+    fn look_up_unexpected(&mut self, id: SessionId) -> Option<usize> {
+        let place = self.sessions.get_index_of(&id)?;
+        if let Some((_, last)) = self.sessions.get_index_mut(self.last) {
+            last.successor = place;
+        }
+        Some(place)
     }
 
     /// Decides on a command that came with the entry `at`. `lowest_unanswered` is the client's
@@ -432,7 +450,7 @@ impl Sessions {
         let mut before = None;
         for _ in 0..count {
             let id = SessionId(u128::from_le_bytes(read_array(from)?));
-            let session = read_session(window, from)?;
+            let session = read_session(window, sessions.len(), from)?;
             if before.is_some_and(|before| before >= (session.last_use, id)) {
                 return Err(invalid("sessions: out of order"));
             }
@@ -457,12 +475,12 @@ fn write_answer(answer: &Kept, into: &mut dyn Write) -> io::Result<()> {
     }
 }
 
-fn read_session(window: u64, from: &mut dyn Read) -> io::Result<Session> {
+fn read_session(window: u64, place: usize, from: &mut dyn Read) -> io::Result<Session> {
     let (last_use, recorded, count) = (Index(read_u64(from)?), read_u64(from)?, read_u64(from)?);
     if count > window || count > recorded {
         return Err(invalid("sessions: more answers than there can be"));
     }
-    let mut session = Session::new(last_use);
+    let mut session = Session::new(last_use, place + 1);
     for _ in 0..count {
         let answer = match read_byte(from)? {
             REJECTED => StoredAnswer::Rejected,

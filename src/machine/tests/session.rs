@@ -166,6 +166,42 @@ fn the_longest_unused_goes() {
     }
 }
 
+/// In whichever order they take turns, the table comes to expect it; and is right where it expects another.
+#[test]
+fn those_who_take_turns_are_expected() {
+    let mut sessions = Sessions::new(10, 10);
+    for (at, id) in (1..).zip([A, B, C]) {
+        sessions.open(id, Index(at));
+    }
+    let expected = |sessions: &Sessions| {
+        let (_, last) = sessions.sessions.get_index(sessions.last).unwrap();
+        sessions.sessions.get_index(last.successor).map(|(id, _)| *id)
+    };
+    let (mut at, mut sequence) = (3, 0);
+    for order in [[A, B, C], [B, A, C], [C, A, B]] {
+        for round in 1..=3 {
+            sequence += 1;
+            for id in order {
+                at += 1;
+                let before = expected(&sessions);
+                assert_eq!(submit(&mut sessions, id, sequence, 1, at), Told::Done(answer_of(at)));
+                // In the first round they come as nobody knew, and the first of the second ends the circle.
+                assert!(round < 3 || before == Some(id), "{id:?} was not expected");
+                // To come twice in a row says nothing of who is next.
+                let next = expected(&sessions);
+                assert_eq!(submit(&mut sessions, id, sequence, 1, at), repeat(at));
+                assert_eq!(expected(&sessions), next);
+            }
+        }
+    }
+    // Who stood last takes the place of one that goes.
+    assert!(sessions.close(A));
+    assert_eq!(submit(&mut sessions, A, sequence + 1, 1, at + 1), Told::Expired);
+    for (at, id) in (at + 2..).zip([C, B]) {
+        assert_eq!(submit(&mut sessions, id, sequence + 1, 1, at), Told::Done(answer_of(at)));
+    }
+}
+
 #[test]
 fn a_turn_that_is_dropped_is_still_next() {
     let mut sessions = Sessions::new(9, 9);
