@@ -552,9 +552,10 @@ def newcomers(at):
                     knocking.pop(0).close()
         pids.append(pid)
     os.nice(-15) if os.geteuid() == 0 else None
-    took, shut_out, begun = [], 0, time.monotonic()
+    took, shut_out, now = [], 0, time.monotonic()
+    end, latest = now + (1 if QUICK else 6), now + 30
     # One of twenty may be shut out: of fewer than that nothing can be said.
-    while time.monotonic() < begun + (1 if QUICK else 6) or len(took) < 20 and time.monotonic() < begun + 30:
+    while time.monotonic() < (end if len(took) >= 20 else latest):
         began = time.monotonic()
         try:
             with client(at, timeout=6) as line:
