@@ -7,7 +7,7 @@
 use std::{
     cell::Cell,
     fmt,
-    future::Future,
+    future::{Future, IntoFuture},
     marker::PhantomData,
     sync::{
         Arc,
@@ -23,12 +23,14 @@ mod batch;
 #[cfg(feature = "capnp")]
 pub mod remote;
 mod session;
+mod timer;
 
 #[cfg(feature = "capnp")]
 pub(crate) use remote::RemoteLine;
 #[cfg(feature = "capnp")]
 pub use remote::{Driver, Operator, Remote, RemoteOptions};
 pub use session::{Session, Ticket};
+use timer::within;
 
 use crate::{
     actor::bell::Bell,
@@ -291,13 +293,13 @@ impl Way {
                 Repeat::Never => deadline,
                 Repeat::Freely => deadline.min(Instant::now() + patience),
             };
-            let outcome = match timeout_at(until, answer).await {
-                Ok(Ok(outcome)) => outcome,
-                Ok(Err(_)) => {
+            let outcome = match within(until, answer.into_future()).await {
+                Some(Ok(outcome)) => outcome,
+                Some(Err(_)) => {
                     self.forget(to);
                     Outcome::Unknown
                 }
-                Err(_) => {
+                None => {
                     self.forget(to);
                     if until >= deadline {
                         return Err(ClientError::Unknown);

@@ -24,7 +24,7 @@ use std::{
 use bytes::Bytes;
 use futures_channel::mpsc;
 use tokio::{
-    sync::{Notify, Semaphore, SemaphorePermit, oneshot},
+    sync::{Notify, Semaphore, SemaphorePermit},
     time::Instant,
 };
 
@@ -53,8 +53,26 @@ pub struct Session<I: Interface> {
 
 /// A command that was submitted: await it for the machine's answer.
 pub struct Ticket<I: Interface> {
-    answer: oneshot::Receiver<Result<Bytes, ClientError>>,
+    // In this order: when it is said that nobody waits any more, nobody does.
+    answer: Answer,
+    _stub: Stub,
     types: PhantomData<fn() -> I>,
+}
+
+/// What a caller waits for.
+type Answer = oneshot::AsyncReceiver<Result<Bytes, ClientError>>;
+
+/// What is left of a ticket at the very end.
+struct Stub(Arc<Shared>);
+
+/// The driver of a session that is gone stays for its tickets only.
+impl Drop for Stub {
+    fn drop(&mut self) {
+        let is_open = self.0.window().is_open;
+        if !is_open {
+            self.0.called.notify_one();
+        }
+    }
 }
 
 /// What callers, answers and the driver share.
@@ -193,11 +211,11 @@ impl<I: Interface> Session<I> {
     /// The command is too large or can't be turned into bytes, or the session is over.
     pub async fn submit(&self, command: &I::Command) -> Result<Ticket<I>, ClientError> {
         // The bell rings at once: nobody knows when the ticket is awaited.
-        match self.shared.places.try_acquire() {
+        let (answer, _) = match self.shared.places.try_acquire() {
             Ok(place) => self.put(command, place),
             Err(_) => self.put(command, self.shared.place().await?),
-        }
-        .map(|(ticket, _)| ticket)
+        }?;
+        Ok(Ticket { answer, _stub: Stub(self.shared.clone()), types: PhantomData })
     }
 
     /// Takes a place with a command, which may leave it to the caller to ring. No future: there is one of them for each
@@ -206,8 +224,8 @@ impl<I: Interface> Session<I> {
         &self,
         command: &I::Command,
         place: SemaphorePermit<'_>,
-    ) -> Result<(Ticket<I>, Option<Bell>), ClientError> {
-        let (sender, answer) = oneshot::channel();
+    ) -> Result<(Answer, Option<Bell>), ClientError> {
+        let (sender, answer) = oneshot::async_channel();
         let bell = self.shared.way.with_encoded(command, |command| {
             let _in_order = self.shared.sending();
             let mut window = self.shared.window();
@@ -224,7 +242,7 @@ impl<I: Interface> Session<I> {
         })??;
         // It is free again when the window moves on.
         place.forget();
-        Ok((Ticket { answer, types: PhantomData }, bell))
+        Ok((answer, bell))
     }
 
     /// Submits a command and waits for its answer.
@@ -233,14 +251,14 @@ impl<I: Interface> Session<I> {
     /// See [`ClientError`]. After the deadline the outcome is `Unknown` to the caller; the session
     /// goes on to see the command through, since those behind it have to wait for it.
     pub async fn propose(&self, command: &I::Command) -> Result<I::Answer, ClientError> {
-        let (ticket, bell) = match self.shared.places.try_acquire() {
+        let (answer, bell) = match self.shared.places.try_acquire() {
             Ok(place) => self.put(command, place),
             Err(_) => self.put(command, self.shared.place().await?),
         }?;
         if let Some(bell) = bell {
             bell.gather().await;
         }
-        ticket.await
+        decode::<I>(answer.await)
     }
 }
 
@@ -255,12 +273,15 @@ impl<I: Interface> Future for Ticket<I> {
     type Output = Result<I::Answer, ClientError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer).poll(cx).map(|answer| match answer {
-            Ok(Ok(bytes)) => Ok(I::Answer::decode(bytes)?),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(ClientError::Unknown),
-        })
+        Pin::new(&mut self.answer).poll(cx).map(decode::<I>)
     }
+}
+
+/// What an answer says; none, because nobody is left to give it: `Unknown`.
+fn decode<I: Interface>(
+    answer: Result<Result<Bytes, ClientError>, oneshot::RecvError>,
+) -> Result<I::Answer, ClientError> {
+    Ok(I::Answer::decode(answer.unwrap_or(Err(ClientError::Unknown))?)?)
 }
 
 /// The eight bytes of an opened session's answer.

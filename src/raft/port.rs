@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use futures_channel::{mpsc, oneshot};
+use futures_channel::mpsc;
 
 use super::types::{Index, PeerId};
 
@@ -66,7 +66,7 @@ enum Way {
 }
 
 impl Port {
-    /// A port and the other end of it. The receiver hears nothing but "cancelled" if the port is
+    /// A port and the other end of it. The receiver hears only that nothing comes any more if the port is
     /// dropped: that is `Unknown`.
     pub fn new() -> (Port, oneshot::Receiver<Outcome>) {
         let (sender, receiver) = oneshot::channel();

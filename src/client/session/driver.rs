@@ -25,7 +25,7 @@ impl Driver {
     pub async fn run(mut self) {
         let shared = self.shared.clone();
         loop {
-            let (alarm, is_open) = {
+            let alarm = {
                 let _in_order = shared.sending();
                 let mut window = shared.window();
                 if window.is_over || !(window.is_open || window.is_awaited()) {
@@ -33,16 +33,15 @@ impl Driver {
                 }
                 let (late, parcels) = window.look();
                 window.alarm = window.look_at();
-                let (alarm, is_open) = (window.alarm, window.is_open);
+                let alarm = window.alarm;
                 drop(window);
                 tell(late);
                 parcels.into_iter().for_each(|parcel| drop(shared.send(parcel)));
-                (alarm, is_open)
+                alarm
             };
             tokio::select! {
                 // In this order, always: simulations repeat themselves.
                 biased;
-                () = poll_fn(|cx| shared.window().poll_left(cx)), if !is_open => {}
                 Some((about, outcome)) = next(&mut self.trouble) => {
                     let settled = shared.settle(shared.window(), about, outcome);
                     if let Err(fatal) = settled {

@@ -1,9 +1,9 @@
 //! A session's window: the commands that are under way, and what the outcome of one means for the rest.
 
-use std::{collections::VecDeque, sync::Arc, task, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     client::{PAUSE, Way},
@@ -247,16 +247,6 @@ impl Window {
     /// Whether anybody waits for an answer.
     pub fn is_awaited(&self) -> bool {
         self.items.iter().any(|item| item.answer.as_ref().is_some_and(|answer| !answer.is_closed()))
-    }
-
-    /// Ready when nobody waits for an answer.
-    pub fn poll_left(&mut self, cx: &mut task::Context<'_>) -> task::Poll<()> {
-        let mut answers = self.items.iter_mut().filter_map(|item| item.answer.as_mut());
-        if answers.all(|answer| answer.poll_closed(cx).is_ready()) {
-            task::Poll::Ready(())
-        } else {
-            task::Poll::Pending
-        }
     }
 
     /// The session is over: nothing that is not settled will be. Whom to tell.

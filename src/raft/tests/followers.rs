@@ -402,16 +402,16 @@ fn who_does_not_lead_says_who_does() {
             heartbeat(&mut dry, 5, 2);
         }
         let mut proposed = propose(&mut dry, [data("a"), data("b")]);
-        let (query, mut read) = query();
+        let (query, read) = query();
         dry.deliver(ReadIndex { queries: vec![query] });
-        let (port, mut moved) = Port::new();
+        let (port, moved) = Port::new();
         dry.deliver(Transfer { target: None, port });
         let records = end(&mut dry).records;
         let redirect = Outcome::NotLeader { leader };
         assert_eq!(proposed.try_recv().unwrap().1, redirect);
         assert_eq!(proposed.try_recv().unwrap().1, redirect);
-        assert_eq!(read.try_recv().unwrap(), Some(redirect.clone()));
-        assert_eq!(moved.try_recv().unwrap(), Some(redirect));
+        assert_eq!(read.try_recv(), Ok(redirect.clone()));
+        assert_eq!(moved.try_recv(), Ok(redirect));
         assert!(records.is_empty());
     }
 }

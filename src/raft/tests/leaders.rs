@@ -424,11 +424,11 @@ fn a_poisoned_leader_takes_nothing_and_hands_over() {
     matched(&mut dry, 3, 2);
     dry.deliver(Health { poisoned: Some(Index(2)) });
     let mut refused = propose(&mut dry, [data("a")]);
-    let (query, mut read) = query();
+    let (query, read) = query();
     dry.deliver(ReadIndex { queries: vec![query] });
     let turn = end(&mut dry);
     assert_eq!(refused.try_recv().unwrap().1, Outcome::Busy);
-    assert_eq!(read.try_recv().unwrap(), Some(Outcome::Poisoned { index: Index(2) }));
+    assert_eq!(read.try_recv(), Ok(Outcome::Poisoned { index: Index(2) }));
     assert_eq!(orders(&turn.late), [Order::TimeoutNow(PeerId(3))]);
     for from in [2, 3] {
         let answer = Matched { from: PeerId(from), index: Index(2), round: 0, healthy: false };
@@ -463,14 +463,14 @@ fn at_step_down_nobody_is_forgotten() {
     let mut dry = leading(&[]);
     let mut proposed = propose(&mut dry, (0..1_000).map(data));
     end(&mut dry);
-    let (query, mut read) = query();
+    let (query, read) = query();
     dry.deliver(ReadIndex { queries: vec![query] });
-    let (port, mut moved) = Port::new();
+    let (port, moved) = Port::new();
     dry.deliver(Transfer { target: Some(PeerId(2)), port });
     let turn = tick_after(&mut dry, 1_000);
     assert_eq!(dry.kind(), RoleKind::Follower);
-    assert_eq!(read.try_recv().unwrap(), Some(Outcome::NotLeader { leader: None }));
-    assert_eq!(moved.try_recv().unwrap(), Some(Outcome::NotLeader { leader: None }));
+    assert_eq!(read.try_recv(), Ok(Outcome::NotLeader { leader: None }));
+    assert_eq!(moved.try_recv(), Ok(Outcome::NotLeader { leader: None }));
     let [Work::Orphans(orphans)] = &turn.letters.machine[..] else { panic!("{:?}", turn.letters.machine) };
     assert_eq!(orphans.iter().map(|group| group.ports.len()).sum::<usize>(), 1_000);
     assert!(proposed.try_recv().is_err());

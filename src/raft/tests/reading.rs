@@ -1,6 +1,6 @@
 //! `reads.rs`: linearizable reads without a log entry (§8, thesis §6.4).
 
-use futures_channel::oneshot::Receiver;
+use oneshot::{Receiver, TryRecvError};
 
 use super::{dry::Dry, leader::Order, reads::Reads, rig::*, *};
 
@@ -85,11 +85,11 @@ fn a_single_peer_reads_alone() {
 fn a_leader_without_a_quorum_answers_no_read() {
     let mut dry = peer(RoleKind::Leader, 5, &[]);
     matched(&mut dry, 2, 2);
-    let (mut outcome, turn) = ask_read(&mut dry);
+    let (outcome, turn) = ask_read(&mut dry);
     assert_eq!(released(&turn), None);
     let turn = tick_after(&mut dry, 1_000);
     assert_eq!((dry.kind(), released(&turn)), (RoleKind::Follower, None));
-    assert_eq!(outcome.try_recv().unwrap(), Some(Outcome::NotLeader { leader: None }));
+    assert_eq!(outcome.try_recv(), Ok(Outcome::NotLeader { leader: None }));
 }
 
 /// What waits is bounded.
@@ -98,9 +98,9 @@ fn reads_beyond_the_limit_are_refused() {
     let config = Config { inbox_entries_max: 2, inbox_bytes_max: 1 << 20, ..Config::default() };
     let mut dry = peer_of(3, &config, RoleKind::Leader, 5, &[]);
     let mut kept: Vec<_> = (0..3).map(|_| ask_read(&mut dry).0).collect();
-    let (mut refused, _) = ask_read(&mut dry);
-    assert_eq!(refused.try_recv().unwrap(), Some(Outcome::Busy));
-    assert!(kept.iter_mut().all(|outcome| outcome.try_recv().unwrap().is_none()));
+    let (refused, _) = ask_read(&mut dry);
+    assert_eq!(refused.try_recv(), Ok(Outcome::Busy));
+    assert!(kept.iter_mut().all(|outcome| outcome.try_recv() == Err(TryRecvError::Empty)));
 }
 
 /// The book of rounds by itself.

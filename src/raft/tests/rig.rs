@@ -166,7 +166,7 @@ pub fn propose(
 }
 
 /// A query whose outcome comes to the receiver.
-pub fn query() -> (Query, futures_channel::oneshot::Receiver<Outcome>) {
+pub fn query() -> (Query, oneshot::Receiver<Outcome>) {
     let (port, outcome) = Port::new();
     (Query { question: Bytes::new(), port }, outcome)
 }

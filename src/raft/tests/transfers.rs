@@ -1,6 +1,6 @@
 //! `transfer.rs`: leadership transfer (thesis §3.10).
 
-use futures_channel::oneshot::Receiver;
+use oneshot::{Receiver, TryRecvError};
 
 use super::{dry::Dry, leader::Order, rig::*, *};
 
@@ -22,17 +22,17 @@ fn leading() -> Dry {
 #[test]
 fn the_target_is_told_when_it_holds_the_whole_log() {
     let mut dry = leading();
-    let (mut outcome, turn) = transfer(&mut dry, Some(3));
+    let (outcome, turn) = transfer(&mut dry, Some(3));
     assert!(orders(&turn.late).is_empty(), "it lacks the log");
     let mut refused = propose(&mut dry, [data("a")]);
     end(&mut dry);
     assert_eq!((refused.try_recv().unwrap().1, last(&dry)), (Outcome::Busy, at(5, 2)));
     assert!(orders(&matched(&mut dry, 3, 1).late).is_empty());
     assert_eq!(orders(&matched(&mut dry, 3, 2).late), [Order::TimeoutNow(PeerId(3))]);
-    assert_eq!(outcome.try_recv().unwrap(), None, "it leads yet");
+    assert_eq!(outcome.try_recv(), Err(TryRecvError::Empty), "it leads yet");
     dry.answer(dry.tenure(), Outran { term: Term(6) });
     end(&mut dry);
-    assert_eq!(outcome.try_recv().unwrap(), Some(Outcome::Applied(Bytes::new())));
+    assert_eq!(outcome.try_recv(), Ok(Outcome::Applied(Bytes::new())));
 }
 
 /// An order that got lost is given again, with the heartbeats.
@@ -50,17 +50,17 @@ fn a_lost_order_is_repeated() {
 #[test]
 fn a_transfer_to_a_dead_peer_ends_in_time() {
     let mut dry = leading();
-    let (mut outcome, _) = transfer(&mut dry, Some(3));
+    let (outcome, _) = transfer(&mut dry, Some(3));
     let deadline_ms = dry.state().now_ms + Config::default().election_timeout_ms.end;
     while dry.state().now_ms < deadline_ms {
-        assert_eq!(outcome.try_recv().unwrap(), None);
+        assert_eq!(outcome.try_recv(), Err(TryRecvError::Empty));
         matched(&mut dry, 2, 2);
         let wait_ms = dry.deadline_ms() - dry.state().now_ms;
         assert!(wait_ms > 0, "it would tick for ever");
         tick_after(&mut dry, wait_ms);
     }
     assert_eq!(dry.state().now_ms, deadline_ms, "it woke up for it");
-    assert_eq!(outcome.try_recv().unwrap(), Some(Outcome::Lost));
+    assert_eq!(outcome.try_recv(), Ok(Outcome::Lost));
     propose(&mut dry, [data("a")]);
     assert_eq!(last(&dry), at(5, 3));
 }
@@ -81,11 +81,11 @@ fn the_furthest_healthy_voter_is_chosen() {
 #[test]
 fn what_can_not_be_handed_over_is_said_at_once() {
     let mut dry = leading();
-    assert_eq!(transfer(&mut dry, Some(9)).0.try_recv().unwrap(), Some(Outcome::Rejected));
-    assert_eq!(transfer(&mut dry, Some(1)).0.try_recv().unwrap(), Some(Outcome::Applied(Bytes::new())));
-    let (mut outcome, _) = transfer(&mut dry, Some(3));
-    assert_eq!(transfer(&mut dry, Some(2)).0.try_recv().unwrap(), Some(Outcome::Busy));
-    assert_eq!(outcome.try_recv().unwrap(), None);
+    assert_eq!(transfer(&mut dry, Some(9)).0.try_recv(), Ok(Outcome::Rejected));
+    assert_eq!(transfer(&mut dry, Some(1)).0.try_recv(), Ok(Outcome::Applied(Bytes::new())));
+    let (outcome, _) = transfer(&mut dry, Some(3));
+    assert_eq!(transfer(&mut dry, Some(2)).0.try_recv(), Ok(Outcome::Busy));
+    assert_eq!(outcome.try_recv(), Err(TryRecvError::Empty));
     let mut alone = peer_of(1, &Config::default(), RoleKind::Leader, 5, &[]);
-    assert_eq!(transfer(&mut alone, None).0.try_recv().unwrap(), Some(Outcome::Rejected));
+    assert_eq!(transfer(&mut alone, None).0.try_recv(), Ok(Outcome::Rejected));
 }

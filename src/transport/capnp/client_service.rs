@@ -237,7 +237,7 @@ struct Asking {
 
 /// One outcome that is waited for.
 struct Waiting {
-    answer: futures::channel::oneshot::Receiver<Outcome>,
+    answer: oneshot::Receiver<Outcome>,
     deadline: Instant,
 }
 
