@@ -62,6 +62,9 @@ pub struct Ticket<I: Interface> {
 /// What a caller waits for.
 type Answer = oneshot::AsyncReceiver<Result<Bytes, ClientError>>;
 
+/// A command that has its place: whoever put it there waits for an answer, and may have to ring.
+type Put = (Answer, Option<Bell>);
+
 /// What is left of a ticket at the very end.
 struct Stub(Arc<Shared>);
 
@@ -81,7 +84,7 @@ struct Shared {
     /// Whoever sends; before the window.
     sending: Mutex<()>,
     window: Mutex<Window>,
-    /// The free places in the window, but for those that it has not given back yet.
+    /// Places in the window that are given to those who wait for one, in the order in which they came.
     places: Semaphore,
     /// Outcomes that somebody has to think about, with the sequence and the round that they are about.
     trouble: mpsc::UnboundedSender<(u64, Outcome)>,
@@ -103,8 +106,7 @@ impl Shared {
         self.way.endpoint.propose(parcel.to, parcel.envelope, port)
     }
 
-    /// What became of one command. Places that are free again go back in bulk, or once there are no others: while there
-    /// are, nobody waits for one.
+    /// What became of one command.
     fn settle(
         &self,
         mut window: MutexGuard<'_, Window>,
@@ -112,13 +114,10 @@ impl Shared {
         outcome: Outcome,
     ) -> Result<(), ClientError> {
         let told = window.settle(about, outcome)?;
-        let freed = match self.places.available_permits() {
-            0 => take(&mut window.freed),
-            _ => 0,
-        };
+        let given = if window.waiting > 0 { take(&mut window.free) } else { 0 };
         drop(window);
-        if freed > 0 {
-            self.places.add_permits(freed);
+        if given > 0 {
+            self.places.add_permits(given);
         }
         tell(told);
         Ok(())
@@ -126,8 +125,7 @@ impl Shared {
 
     /// A place in the window, as soon as there is one.
     async fn place(&self) -> Result<SemaphorePermit<'_>, ClientError> {
-        let freed = take(&mut self.window().freed);
-        self.places.add_permits(freed);
+        let _waiting = Waiting::new(self);
         self.places.acquire().await.map_err(|_| ClientError::SessionExpired)
     }
 
@@ -136,6 +134,26 @@ impl Shared {
         let told = self.window().give_up(error);
         tell(told);
         self.places.close();
+    }
+}
+
+/// Somebody who waits for a place.
+struct Waiting<'a>(&'a Shared);
+
+impl Waiting<'_> {
+    fn new(shared: &Shared) -> Waiting<'_> {
+        let mut window = shared.window();
+        window.waiting += 1;
+        let given = take(&mut window.free);
+        drop(window);
+        shared.places.add_permits(given);
+        Waiting(shared)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.window().waiting -= 1;
     }
 }
 
@@ -183,7 +201,7 @@ impl<I: Interface> Session<I> {
         let (trouble, troubles) = mpsc::unbounded();
         let shared = Arc::new(Shared {
             window: Mutex::new(Window::new(way.clone(), session, last)),
-            places: Semaphore::new(way.limits.session_window),
+            places: Semaphore::new(0),
             sending: Mutex::default(),
             way,
             trouble,
@@ -211,38 +229,51 @@ impl<I: Interface> Session<I> {
     /// The command is too large or can't be turned into bytes, or the session is over.
     pub async fn submit(&self, command: &I::Command) -> Result<Ticket<I>, ClientError> {
         // The bell rings at once: nobody knows when the ticket is awaited.
-        let (answer, _) = match self.shared.places.try_acquire() {
-            Ok(place) => self.put(command, place),
-            Err(_) => self.put(command, self.shared.place().await?),
-        }?;
+        let (answer, _) = match self.put(command, None)? {
+            Some(put) => put,
+            None => self.put_later(command).await?,
+        };
         Ok(Ticket { answer, _stub: Stub(self.shared.clone()), types: PhantomData })
     }
 
-    /// Takes a place with a command, which may leave it to the caller to ring. No future: there is one of them for each
-    /// command under way, and where there are very many it is far away each time.
+    /// Takes a place with a command, one that was given or a free one, if there is one. No future: there is one of them
+    /// for each command under way, and where there are very many it is far away each time.
     fn put(
         &self,
         command: &I::Command,
-        place: SemaphorePermit<'_>,
-    ) -> Result<(Answer, Option<Bell>), ClientError> {
-        let (sender, answer) = oneshot::async_channel();
-        let bell = self.shared.way.with_encoded(command, |command| {
+        place: Option<SemaphorePermit<'_>>,
+    ) -> Result<Option<Put>, ClientError> {
+        self.shared.way.with_encoded(command, |command| {
             let _in_order = self.shared.sending();
             let mut window = self.shared.window();
             if window.is_over {
                 return Err(ClientError::SessionExpired);
             }
+            match (place, window.free.checked_sub(1)) {
+                // It is free again when the window moves on.
+                (Some(place), _) => place.forget(),
+                (None, Some(free)) => window.free = free,
+                (None, None) => return Ok(None),
+            }
+            let (sender, answer) = oneshot::async_channel();
             let (parcel, is_sooner) = window.take_in(command, sender);
             drop(window);
             let bell = parcel.and_then(|parcel| self.shared.send(parcel));
             if is_sooner {
                 self.shared.called.notify_one();
             }
-            Ok(bell)
-        })??;
-        // It is free again when the window moves on.
-        place.forget();
-        Ok((answer, bell))
+            Ok(Some((answer, bell)))
+        })?
+    }
+
+    /// Takes a place with a command as soon as one is given.
+    async fn put_later(&self, command: &I::Command) -> Result<Put, ClientError> {
+        loop {
+            let place = self.shared.place().await?;
+            if let Some(put) = self.put(command, Some(place))? {
+                return Ok(put);
+            }
+        }
     }
 
     /// Submits a command and waits for its answer.
@@ -251,10 +282,10 @@ impl<I: Interface> Session<I> {
     /// See [`ClientError`]. After the deadline the outcome is `Unknown` to the caller; the session
     /// goes on to see the command through, since those behind it have to wait for it.
     pub async fn propose(&self, command: &I::Command) -> Result<I::Answer, ClientError> {
-        let (answer, bell) = match self.shared.places.try_acquire() {
-            Ok(place) => self.put(command, place),
-            Err(_) => self.put(command, self.shared.place().await?),
-        }?;
+        let (answer, bell) = match self.put(command, None)? {
+            Some(put) => put,
+            None => self.put_later(command).await?,
+        };
         if let Some(bell) = bell {
             bell.gather().await;
         }
@@ -294,3 +325,6 @@ impl DecodeLe for u64 {
         bytes.try_into().map_or(0, u64::from_le_bytes)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,8 +41,10 @@ pub(super) struct Window {
     session: SessionId,
     /// The number of the first item.
     lowest: u64,
-    /// Places that are free again.
-    pub freed: usize,
+    /// How many commands more may be under way, beside those for which a place was given away.
+    pub free: usize,
+    /// How many wait for a place: while there are any, no other is free for long.
+    pub waiting: usize,
     items: VecDeque<Item>,
     /// How often it has sent again. An answer counts in whichever round it was asked for; a refusal
     /// of an earlier round is no news.
@@ -83,10 +85,11 @@ impl Window {
         let patience = way.limits.patience;
         Window {
             target: way.target(0),
+            free: way.limits.session_window,
+            waiting: 0,
             way,
             session,
             lowest: last + 1,
-            freed: 0,
             items: VecDeque::new(),
             round: 0,
             attempt: 0,
@@ -183,7 +186,7 @@ impl Window {
         while self.items.front().is_some_and(|item| item.envelope.is_none()) {
             self.items.pop_front();
             self.lowest += 1;
-            self.freed += 1;
+            self.free += 1;
         }
         if self.items.is_empty() {
             // It begins anew at its front: one command at a time would go round through all of it, and find none of it
