@@ -20,17 +20,17 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
 
 mod batch;
+mod deadline;
 #[cfg(feature = "capnp")]
 pub mod remote;
 mod session;
-mod timer;
 
+use deadline::within;
 #[cfg(feature = "capnp")]
 pub(crate) use remote::RemoteLine;
 #[cfg(feature = "capnp")]
 pub use remote::{Driver, Operator, Remote, RemoteOptions};
 pub use session::{Session, Ticket};
-use timer::within;
 
 use crate::{
     actor::bell::Bell,

@@ -7,7 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{task::yield_now, time::Instant};
+use tokio::{
+    task::{JoinHandle, yield_now},
+    time::Instant,
+};
 
 use super::*;
 use crate::{
@@ -82,10 +85,10 @@ fn command() -> Raw {
     Raw::from("do it")
 }
 
-/// Who has proposed gets its place late, if at all: whether it did by now.
-fn submit(session: &Arc<Session<Discard>>) -> tokio::task::JoinHandle<Ticket<Discard>> {
+/// A command from somebody who waits for its place; who has it is finished.
+fn submit(session: &Arc<Session<Discard>>) -> JoinHandle<Result<Ticket<Discard>, ClientError>> {
     let session = session.clone();
-    tokio::spawn(async move { session.submit(&command()).await.unwrap() })
+    tokio::spawn(async move { session.submit(&command()).await })
 }
 
 #[tokio::test(start_paused = true)]
