@@ -88,34 +88,43 @@ enum Step {
     Run(Option<(SessionId, u64)>),
 }
 
-/// Says of one entry what it is.
+/// Says of one entry what it is. Most are commands outside of any session: this part, which is all they need, is
+/// inlined.
+#[inline(always)]
 fn judge<'a>(
     sessions: &'a mut Sessions,
     membership: &mut Arc<Membership>,
     at: Position,
     command: &Command,
 ) -> Verdict<'a> {
-    let data = match command {
-        Command::Noop => return Verdict::Settled(Outcome::Applied(Bytes::new())),
+    match command {
+        Command::Noop => Verdict::Settled(Outcome::Applied(Bytes::new())),
         Command::Membership(new) => {
             *membership = new.clone();
-            return Verdict::Settled(Outcome::Applied(Bytes::new()));
+            Verdict::Settled(Outcome::Applied(Bytes::new()))
         }
-        Command::Data(data) => data,
-    };
-    let settled = match Header::parse(data) {
-        Err(_) => Outcome::Rejected,
-        Ok((Header::Plain, length)) => return Verdict::Run(length, None),
-        Ok((Header::Open { session }, _)) => {
+        Command::Data(data) => match Header::parse(data) {
+            Err(_) => Verdict::Settled(Outcome::Rejected),
+            Ok((Header::Plain, length)) => Verdict::Run(length, None),
+            Ok((header, length)) => judge_session(sessions, at, header, length),
+        },
+    }
+}
+
+/// Says what it is if a session's client sent it.
+fn judge_session(sessions: &mut Sessions, at: Position, header: Header, length: usize) -> Verdict<'_> {
+    let settled = match header {
+        Header::Plain => return Verdict::Run(length, None),
+        Header::Open { session } => {
             let last = sessions.open(session, at.index);
             Outcome::Applied(Bytes::copy_from_slice(&last.to_le_bytes()))
         }
-        Ok((Header::Close { session }, _)) => {
+        Header::Close { session } => {
             // Closing what is not open is no error: the answer may have got lost.
             sessions.close(session);
             Outcome::Applied(Bytes::new())
         }
-        Ok((Header::InSession { session, sequence, lowest_unanswered }, length)) => {
+        Header::InSession { session, sequence, lowest_unanswered } => {
             match sessions.admit(session, sequence, lowest_unanswered, at.index) {
                 Admission::Apply(turn) => return Verdict::Run(length, Some((session, sequence, turn))),
                 Admission::UnderWay => return Verdict::UnderWay,

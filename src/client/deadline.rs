@@ -16,7 +16,8 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-/// So many timers, and the tasks that they would wake, a thread keeps for calls to come.
+/// So many timers a thread keeps for calls to come. Each holds the task that it would wake, and what its runtime knows
+/// of time: hence not more.
 const KEPT_MAX: usize = 64;
 
 thread_local! {

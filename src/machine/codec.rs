@@ -152,12 +152,22 @@ impl<T: serde::Serialize + serde::de::DeserializeOwned + Send + 'static> Codec f
 #[cfg(feature = "serde")]
 struct Append<'a>(&'a mut Vec<u8>);
 
+/// A number of 64 bits has at most so many bytes in postcard.
+#[cfg(feature = "serde")]
+const NUMBER_BYTES_MAX: usize = 10;
+
 #[cfg(feature = "serde")]
 impl postcard::ser_flavors::Flavor for Append<'_> {
     type Output = ();
 
+    #[inline]
     fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(data);
+        // A number is a few bytes long, and each costs less to push than all of them to copy by a call.
+        if data.len() <= NUMBER_BYTES_MAX {
+            data.iter().for_each(|byte| self.0.push(*byte));
+        } else {
+            self.0.extend_from_slice(data);
+        }
         Ok(())
     }
 

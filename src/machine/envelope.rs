@@ -125,11 +125,20 @@ impl Header {
     pub fn parse(data: &Data) -> Result<(Header, usize), Cow<'static, str>> {
         match data.split_first() {
             Some((PLAIN, _)) => Ok((Header::Plain, 1)),
-            Some((OPEN, rest)) => last_session(rest).map(|session| (Header::Open { session }, data.len())),
-            Some((CLOSE, rest)) => last_session(rest).map(|session| (Header::Close { session }, data.len())),
-            Some((IN_SESSION, rest)) => in_session(rest).map(|(header, length)| (header, 1 + length)),
-            Some((unknown, _)) => Err(format!("tag {unknown} is unknown").into()),
+            Some((tag, rest)) => Header::of_session(tag, rest),
             None => Err("empty".into()),
+        }
+    }
+
+    /// Reads what is behind any other tag. Not inlined, so that what most entries need is.
+    #[inline(never)]
+    fn of_session(tag: u8, rest: &[u8]) -> Result<(Header, usize), Cow<'static, str>> {
+        let whole = 1 + rest.len();
+        match tag {
+            OPEN => last_session(rest).map(|session| (Header::Open { session }, whole)),
+            CLOSE => last_session(rest).map(|session| (Header::Close { session }, whole)),
+            IN_SESSION => in_session(rest).map(|(header, length)| (header, 1 + length)),
+            unknown => Err(format!("tag {unknown} is unknown").into()),
         }
     }
 }
