@@ -13,7 +13,7 @@ use bytes::Bytes;
 use raft_actors::{
     Client, Cluster, Config,
     error::ClientError,
-    machine::{Discard, Raw},
+    machine::{Discard, Raw, StateMachine, closure},
 };
 use tokio::task::{JoinHandle, spawn_local};
 
@@ -25,18 +25,22 @@ fn command() -> Raw {
 }
 
 /// A cluster that keeps so many entries behind its snapshots.
-async fn cluster(peers: usize, trail_entries: u64) -> Cluster<Discard> {
+async fn cluster<M: StateMachine>(
+    machine: impl Fn() -> M + Send + Sync + 'static,
+    peers: usize,
+    trail_entries: u64,
+) -> Cluster<M> {
     let mut config = Config::default();
     (config.trail_entries, config.trail_bytes) = (trail_entries, usize::MAX);
     config.snapshot_entries = trail_entries.div_ceil(10).max(10_000);
-    let cluster = Cluster::of(|_| Discard).peers(peers).config(config).on_this_thread();
+    let cluster = Cluster::of(move |_| machine()).peers(peers).config(config).on_this_thread();
     let cluster = cluster.start().await.expect("a cluster");
     cluster.wait_for_leader(Duration::from_secs(5)).await.expect("a leader");
     cluster
 }
 
 /// Proposes so many, and says how many a second that were.
-async fn propose(client: &Client<Discard>, count: u64) -> f64 {
+async fn propose<M: StateMachine<Command = Raw>>(client: &Client<M>, count: u64) -> f64 {
     let left = Rc::new(Cell::new(count));
     let run = |_| {
         let (client, left) = (client.clone(), left.clone());
@@ -67,7 +71,7 @@ fn resident_bytes() -> u64 {
 async fn long_logs() {
     let mut rates = Vec::new();
     for retained in [20_000, 1_000_000] {
-        let cluster = cluster(3, retained).await;
+        let cluster = cluster(|| Discard, 3, retained).await;
         propose(&cluster.client(), retained + retained / 5 + 100_000).await;
         let rate = propose(&cluster.client(), 2_000_000).await;
         println!("{retained:>9} entries retained: {rate:>9.0} a second");
@@ -80,7 +84,7 @@ async fn long_logs() {
 /// What an entry costs in memory that one peer retains.
 async fn memory() {
     const ENTRIES: u64 = 1_000_000;
-    let cluster = cluster(1, 4 * ENTRIES).await;
+    let cluster = cluster(|| Discard, 1, 4 * ENTRIES).await;
     propose(&cluster.client(), 10_000).await;
     let before = resident_bytes();
     propose(&cluster.client(), ENTRIES).await;
@@ -90,13 +94,13 @@ async fn memory() {
 }
 
 /// Three, five, seven and nine peers by turns, so that a slow moment of the machine meets each alike: medians.
-async fn large_clusters() {
+async fn large_clusters<M: StateMachine<Command = Raw>>(machine: fn() -> M) {
     const SIZES: [usize; 4] = [3, 5, 7, 9];
     const ROUNDS: usize = 5;
     let mut rates = SIZES.map(|_| Vec::new());
     for _ in 0..ROUNDS {
         for (peers, rates) in SIZES.into_iter().zip(&mut rates) {
-            let cluster = cluster(peers, 10_000).await;
+            let cluster = cluster(machine, peers, 10_000).await;
             propose(&cluster.client(), 200_000).await;
             rates.push(propose(&cluster.client(), 1_000_000).await);
             cluster.shutdown().await.expect("a clean run");
@@ -114,7 +118,7 @@ async fn large_clusters() {
 
 /// A thousand clients propose a hundred commands each, all at once.
 async fn flood() {
-    let cluster = cluster(3, 10_000).await;
+    let cluster = cluster(|| Discard, 3, 10_000).await;
     let term = cluster.statuses().iter().map(|status| status.term).max();
     let before = resident_bytes();
     let clients: Vec<JoinHandle<Vec<Result<u64, ClientError>>>> = (0..1_000)
@@ -145,6 +149,8 @@ fn main() {
     // One system for each, so that none inherits another's memory in use.
     actix::System::new().block_on(memory());
     actix::System::new().block_on(long_logs());
-    actix::System::new().block_on(large_clusters());
+    actix::System::new().block_on(large_clusters(|| Discard));
+    println!("each machine is given a share of each command:");
+    actix::System::new().block_on(large_clusters(|| closure((), |(), command: Raw| command.0.len() as u64)));
     actix::System::new().block_on(flood());
 }

@@ -46,6 +46,14 @@ impl Answers {
         encoded.map(|()| place)
     }
 
+    /// One that nobody wants, nor any of those before it. It is made all the same: that a machine's answer has no
+    /// encoding must not depend on who waits for it.
+    pub fn forgo(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<(), CodecError>) {
+        // Nor whether the command could be read.
+        _ = encode(&mut self.shared);
+        self.shared.clear();
+    }
+
     /// The bytes of an answer.
     pub fn get<'a>(&'a self, place: &'a Place) -> &'a [u8] {
         match place {

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     machine::{
+        Lent,
         envelope::Header,
         session::{Admission, SessionId, Sessions, StoredAnswer, Turn},
     },
@@ -140,12 +141,15 @@ fn judge_session(sessions: &mut Sessions, at: Position, header: Header, length: 
     Verdict::Settled(settled)
 }
 
-/// The command behind a header. Only data has one.
-fn behind(header: usize, command: &Command) -> Bytes {
-    match command {
-        Command::Data(data) => data.skip(header),
-        _ => Bytes::new(),
-    }
+/// The command behind a header, which has one byte at least. Only data has one.
+#[inline]
+fn behind(header: usize, command: &Command) -> Lent<'_> {
+    static NOTHING: Bytes = Bytes::new();
+    let lent = match command {
+        Command::Data(data) => data.lend(header),
+        _ => None,
+    };
+    lent.map_or(Lent::from(&NOTHING), |(bytes, count)| Lent::behind(count, bytes))
 }
 
 impl MachineActor {
@@ -212,38 +216,45 @@ impl MachineActor {
 
     /// Judges, applies and answers entry by entry, so many as one message brings.
     fn run_through(&mut self, due: &[Batch], stop: Index, waiters: &mut Waiters) -> Run {
-        let mut run = Run::default();
+        let (mut run, next) = (Run::default(), self.applied.index.next());
         let MachineActor { engine, sessions, membership, answers, homes, orphans, parts, .. } = self;
         let Engine::Inline(machine) = engine else { return run };
         let is_awaited = !(waiters.is_empty() && orphans.is_empty());
-        let entries = due.iter().flat_map(Batch::entries).take(parts.identity.config.batch_entries_max);
-        for (at, command) in entries.take_while(|(at, _)| at.index < stop) {
-            let verdict = judge(sessions, membership, at, command);
-            run.add(at, command);
-            let told = match verdict {
-                Verdict::Settled(outcome) => Told::Settled(outcome),
-                // None is: each turn has ended before the next entry is judged.
-                Verdict::UnderWay => Told::Settled(Outcome::Unknown),
-                Verdict::Run(header, turn) => {
-                    parts.gauges.set_applying(Some((at.index, at.index)));
-                    let ran = answers.add(|into| machine.apply(at, behind(header, command), into));
-                    if let Some((.., turn)) = turn {
-                        match &ran {
-                            Ok(place) => turn.record_applied(answers.get(place)),
-                            Err(_) => turn.record(StoredAnswer::Rejected),
+        let stop = stop.min(next.plus(parts.identity.config.batch_entries_max as u64));
+        for batch in due {
+            for (at, command) in batch.entries().take_while(|(at, _)| at.index < stop) {
+                let verdict = judge(sessions, membership, at, command);
+                run.add(at, command);
+                let told = match verdict {
+                    Verdict::Settled(outcome) => Told::Settled(outcome),
+                    // None is: each turn has ended before the next entry is judged.
+                    Verdict::UnderWay => Told::Settled(Outcome::Unknown),
+                    Verdict::Run(header, turn) => {
+                        parts.gauges.set_applying(Some((at.index, at.index)));
+                        let encode = |into: &mut Vec<u8>| machine.apply(at, behind(header, command), into);
+                        if turn.is_none() && !is_awaited {
+                            answers.forgo(encode);
+                            continue;
                         }
+                        let ran = answers.add(encode);
+                        if let Some((.., turn)) = turn {
+                            match &ran {
+                                Ok(place) => turn.record_applied(answers.get(place)),
+                                Err(_) => turn.record(StoredAnswer::Rejected),
+                            }
+                        }
+                        if !is_awaited {
+                            answers.clear();
+                            continue;
+                        }
+                        ran.map_or(Told::Settled(Outcome::Rejected), Told::Applied)
                     }
-                    if !is_awaited {
-                        answers.clear();
-                        continue;
-                    }
-                    ran.map_or(Told::Settled(Outcome::Rejected), Told::Applied)
-                }
-            };
-            let adopted = orphans.take(at);
-            let port = waiters.take(at.index);
-            homes.extend(adopted.map(|port| (port, told.clone())));
-            homes.extend(port.map(|port| (port, told)));
+                };
+                let adopted = orphans.take(at);
+                let port = waiters.take(at.index);
+                homes.extend(adopted.map(|port| (port, told.clone())));
+                homes.extend(port.map(|port| (port, told)));
+            }
         }
         let mut sealed = answers.seal();
         for (port, told) in homes.drain(..) {
@@ -267,7 +278,7 @@ impl MachineActor {
                 // Its answer will be known when these are complete.
                 Verdict::UnderWay => break,
                 Verdict::Run(header, turn) => {
-                    jobs.push((at, behind(header, command)));
+                    jobs.push((at, behind(header, command).share()));
                     Step::Run(turn.map(|(session, sequence, turn)| {
                         turn.defer();
                         (session, sequence)

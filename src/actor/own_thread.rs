@@ -22,7 +22,7 @@ use super::{
     supervision::{Child, ChildDown, End, how},
 };
 use crate::{
-    machine::{CodecError, erased::AnyMachine},
+    machine::{CodecError, Lent, erased::AnyMachine},
     raft::{ActorKind, Position},
     storage::SnapshotWriter,
 };
@@ -84,8 +84,8 @@ impl Hired for OwnThread {
     fn run(&mut self, jobs: Vec<(Position, Bytes)>) -> Local<Option<Vec<Ran>>> {
         self.ask(move |machine| {
             let mut answers = Answers::default();
-            let add = |(at, command)| answers.add(|into| machine.apply(at, command, into));
-            let places: Vec<Result<_, CodecError>> = jobs.into_iter().map(add).collect();
+            let add = |(at, command): &_| answers.add(|into| machine.apply(*at, Lent::from(command), into));
+            let places: Vec<Result<_, CodecError>> = jobs.iter().map(add).collect();
             let mut answers = answers.seal();
             places.into_iter().map(|place| place.map(|place| answers.take(place))).collect()
         })

@@ -18,6 +18,8 @@
 
 use bytes::Bytes;
 
+use super::Lent;
+
 /// A value that travels as bytes. With the feature `serde` (on by default) every serde type is one,
 /// in the postcard format; [`Raw`] is always one.
 ///
@@ -69,6 +71,16 @@ pub trait Codec: Sized + Send + 'static {
     /// # Errors
     /// They are not such a value.
     fn decode(bytes: Bytes) -> Result<Self, CodecError>;
+
+    /// As [`decode`](Self::decode), from bytes that somebody else keeps. A value that copies what it needs of them
+    /// need not share them for that: every serde type reads them where they are. Unless it is told otherwise a value
+    /// shares them.
+    ///
+    /// # Errors
+    /// They are not such a value.
+    fn decode_lent(bytes: Lent<'_>) -> Result<Self, CodecError> {
+        Self::decode(bytes.share())
+    }
 }
 
 /// The bytes of a value.
@@ -139,6 +151,10 @@ impl<T: serde::Serialize + serde::de::DeserializeOwned + Send + 'static> Codec f
     }
 
     fn decode(bytes: Bytes) -> Result<T, CodecError> {
+        T::decode_lent(Lent::from(&bytes))
+    }
+
+    fn decode_lent(bytes: Lent<'_>) -> Result<T, CodecError> {
         let (value, rest) = postcard::take_from_bytes(&bytes).map_err(CodecError::new::<T>)?;
         if !rest.is_empty() {
             return Err(CodecError::new::<T>(format!("{} bytes too many", rest.len())));
@@ -244,6 +260,14 @@ mod tests {
     }
 
     #[test]
+    fn raw_shares_what_is_lent_to_it() {
+        let bytes = Bytes::from(vec![7; 100]);
+        let raw = Raw::decode_lent(Lent::behind(40, &bytes)).unwrap();
+        assert_eq!(raw.0.as_ptr(), bytes.slice(40..).as_ptr());
+        assert_eq!(raw.0.len(), 60);
+    }
+
+    #[test]
     fn an_error_names_the_type_and_not_the_bytes() {
         let error = u64::decode(Bytes::from_static(b"\x01secret")).unwrap_err().to_string();
         assert_eq!(error, "not a u64: 6 bytes too many");
@@ -284,6 +308,8 @@ mod tests {
                 let mut bytes = header.clone();
                 value.encode(&mut bytes).unwrap();
                 let mut bytes = Bytes::from(bytes);
+                let lent = Sample::decode_lent(Lent::behind(header.len(), &bytes));
+                prop_assert_eq!(lent.as_ref(), Ok(&value));
                 prop_assert_eq!(bytes.split_to(header.len()), header);
                 prop_assert_eq!(Sample::decode(bytes).unwrap(), value);
             }

@@ -6,7 +6,7 @@
 
 use std::io::{self, Read};
 
-use super::{Raw, StateMachine};
+use super::{CodecError, Lent, Raw, StateMachine};
 use crate::binary::read_end;
 use crate::{raft::Position, storage::SnapshotWriter};
 
@@ -32,6 +32,10 @@ impl StateMachine for Discard {
         command.0.len() as u64
     }
 
+    fn apply_lent(&mut self, _: Position, command: Lent<'_>) -> Result<u64, CodecError> {
+        Ok(command.len() as u64)
+    }
+
     fn query(&self, query: Raw) -> u64 {
         query.0.len() as u64
     }
@@ -47,7 +51,17 @@ impl StateMachine for Discard {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+
+    #[test]
+    fn it_answers_alike_whether_bytes_are_lent_or_given() {
+        for command in ["", "hello"].map(Bytes::from) {
+            let lent = Discard.apply_lent(Position::new(1, 2), Lent::from(&command));
+            assert_eq!(lent, Ok(Discard.apply(Position::new(1, 2), Raw(command))));
+        }
+    }
 
     #[test]
     fn its_snapshot_is_empty() {

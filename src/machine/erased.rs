@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    StateMachine,
+    Lent, StateMachine,
     codec::{Codec, CodecError, to_bytes},
 };
 use crate::{raft::Position, storage::SnapshotWriter};
@@ -27,7 +27,7 @@ pub trait AnyMachine: Send {
     ///
     /// # Panics
     /// If the machine panics, or if its answer has no encoding. Both are mistakes in the machine.
-    fn apply(&mut self, at: Position, command: Bytes, answer: &mut Vec<u8>) -> Result<(), CodecError>;
+    fn apply(&mut self, at: Position, command: Lent<'_>, answer: &mut Vec<u8>) -> Result<(), CodecError>;
 
     /// Answers a question from the present state.
     ///
@@ -52,7 +52,7 @@ pub trait AnyMachine: Send {
 /// A [`StateMachine`] as an [`AnyMachine`].
 ///
 /// ```
-/// use raft_actors::machine::{AnyMachine, Codec, Typed, closure, codec};
+/// use raft_actors::machine::{AnyMachine, Codec, Lent, Typed, closure, codec};
 /// use raft_actors::raft::Position;
 ///
 /// let counter = closure(0, |total: &mut u64, add: u64| {
@@ -61,7 +61,7 @@ pub trait AnyMachine: Send {
 /// });
 /// let mut machine: Box<dyn AnyMachine> = Box::new(Typed(counter));
 /// let mut answer = Vec::new();
-/// machine.apply(Position::new(1, 2), codec::to_bytes(&5_u64)?, &mut answer)?;
+/// machine.apply(Position::new(1, 2), Lent::from(&codec::to_bytes(&5_u64)?), &mut answer)?;
 /// assert_eq!(u64::decode(answer.into())?, 5);
 /// # Ok::<(), raft_actors::machine::CodecError>(())
 /// ```
@@ -69,9 +69,8 @@ pub trait AnyMachine: Send {
 pub struct Typed<M>(pub M);
 
 impl<M: StateMachine> AnyMachine for Typed<M> {
-    fn apply(&mut self, at: Position, command: Bytes, answer: &mut Vec<u8>) -> Result<(), CodecError> {
-        let command = M::Command::decode(command)?;
-        if let Err(error) = self.0.apply(at, command).encode(answer) {
+    fn apply(&mut self, at: Position, command: Lent<'_>, answer: &mut Vec<u8>) -> Result<(), CodecError> {
+        if let Err(error) = self.0.apply_lent(at, command)?.encode(answer) {
             // The command has been applied: to answer anything else would be a lie.
             panic!(
                 "{machine}: the answer to the command at {at} can't be encoded ({error}): \
@@ -149,7 +148,7 @@ mod tests {
         let mut machine = Typed(Silent);
         let command = to_bytes(&1_u64).unwrap();
         let apply = catch_unwind(AssertUnwindSafe(|| {
-            machine.apply(Position::new(3, 7), command.clone(), &mut Vec::new())
+            machine.apply(Position::new(3, 7), Lent::from(&command), &mut Vec::new())
         }));
         let message = *apply.unwrap_err().downcast::<String>().unwrap();
         for part in ["Silent", "7@3", "Mute", "it has no bytes"] {
@@ -161,7 +160,8 @@ mod tests {
     #[test]
     fn what_does_not_decode_changes_nothing() {
         let mut machine = Typed(closure(7, |total: &mut u64, add: u64| *total += add));
-        assert!(machine.apply(Position::new(1, 1), Bytes::from_static(&[1, 2]), &mut Vec::new()).is_err());
+        let two = Bytes::from_static(&[1, 2]);
+        assert!(machine.apply(Position::new(1, 1), Lent::from(&two), &mut Vec::new()).is_err());
         assert!(machine.query(Bytes::from_static(&[0])).is_err());
         assert_eq!(*machine.0.state(), 7);
     }
@@ -170,8 +170,9 @@ mod tests {
         #[test]
         fn garbage_never_panics(garbage: Vec<u8>) {
             let mut machine = Typed(Kv::default());
-            let _ = machine.apply(Position::new(1, 1), Bytes::from(garbage.clone()), &mut Vec::new());
-            let _ = machine.query(Bytes::from(garbage));
+            let garbage = Bytes::from(garbage);
+            let _ = machine.apply(Position::new(1, 1), Lent::from(&garbage), &mut Vec::new());
+            let _ = machine.query(garbage);
         }
 
         #[test]
@@ -179,7 +180,7 @@ mod tests {
             let mut machine = Typed(Kv::default());
             let set = to_bytes(&kv::Command::set(key.clone(), value.clone())).unwrap();
             let mut answer = Vec::new();
-            machine.apply(Position::new(1, 1), set, &mut answer).unwrap();
+            machine.apply(Position::new(1, 1), Lent::from(&set), &mut answer).unwrap();
             prop_assert_eq!(kv::Answer::decode(answer.into()).unwrap(), kv::Answer::Before(None));
             let get = to_bytes(&kv::Query::get(key)).unwrap();
             let response = machine.query(get).unwrap();

@@ -24,6 +24,7 @@ pub mod discard;
 pub mod envelope;
 pub mod erased;
 pub mod kv;
+mod lent;
 pub mod session;
 pub(crate) mod wrapping;
 
@@ -33,6 +34,7 @@ pub use discard::Discard;
 pub use envelope::Envelope;
 pub use erased::{AnyMachine, Typed};
 pub use kv::Kv;
+pub use lent::Lent;
 pub use session::{Admission, SessionId, Sessions};
 
 use crate::{raft::Position, storage::SnapshotWriter};
@@ -54,6 +56,16 @@ pub trait StateMachine: Send + 'static {
     /// A panic here is a crash of the machine's actor: it is rebuilt from the last snapshot, and
     /// the same command is tried once more. If it fails again the peer is *poisoned* at this entry.
     fn apply(&mut self, at: Position, command: Self::Command) -> Self::Answer;
+
+    /// Applies one command that is still in its bytes, which the log keeps. Nearly every machine leaves this as it is:
+    /// the command is decoded and [applied](Self::apply). A machine of [`Raw`] commands that keeps none of their bytes
+    /// does what `apply` does, here as well, and need not [share](Lent::share) them first.
+    ///
+    /// # Errors
+    /// It does not decode: nothing changed, and every peer finds the same.
+    fn apply_lent(&mut self, at: Position, command: Lent<'_>) -> Result<Self::Answer, CodecError> {
+        Ok(self.apply(at, Self::Command::decode_lent(command)?))
+    }
 
     /// Answers a question from the present state.
     fn query(&self, query: Self::Query) -> Self::Response;

@@ -54,12 +54,18 @@ impl Data {
 
     /// All but so many from the beginning. Shares them, unless the first that is left stands apart.
     pub fn skip(&self, count: usize) -> Bytes {
-        let of_rest = match self.first {
-            Some(_) if count == 0 => return Bytes::from(self.pieces().concat()),
-            Some(_) => count - 1,
-            None => count,
-        };
-        self.rest.slice(of_rest.min(self.rest.len())..)
+        match self.lend(count) {
+            Some((rest, of_rest)) => rest.slice(of_rest.min(rest.len())..),
+            None => Bytes::from(self.pieces().concat()),
+        }
+    }
+
+    /// Where all but so many from the beginning are: behind so many bytes (or beyond the end) of these. They are
+    /// nowhere in one piece, if the first that is left stands apart.
+    #[inline]
+    pub fn lend(&self, count: usize) -> Option<(&Bytes, usize)> {
+        let of_rest = if self.first.is_some() { count.checked_sub(1)? } else { count };
+        Some((&self.rest, of_rest))
     }
 
     /// All of them. Shares them, unless the first stands apart.
