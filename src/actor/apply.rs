@@ -146,10 +146,10 @@ fn judge_session(sessions: &mut Sessions, at: Position, header: Header, length: 
 fn behind(header: usize, command: &Command) -> Lent<'_> {
     static NOTHING: Bytes = Bytes::new();
     let lent = match command {
-        Command::Data(data) => data.lend(header),
+        Command::Data(data) => Lent::behind_header(header, data),
         _ => None,
     };
-    lent.map_or(Lent::from(&NOTHING), |(bytes, count)| Lent::behind(count, bytes))
+    lent.unwrap_or(Lent::from(&NOTHING))
 }
 
 impl MachineActor {

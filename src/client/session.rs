@@ -37,6 +37,7 @@ use crate::{
 };
 
 mod driver;
+mod pool;
 mod window;
 
 use driver::Driver;

@@ -4,9 +4,11 @@ use std::{fmt, ops::Deref};
 
 use bytes::Bytes;
 
+use crate::raft::Data;
+
 /// Bytes that somebody else keeps: to look at them costs nothing, to [`share`](Self::share) them two atomic operations,
-/// one to begin with and one to end. Every peer applies every command, so that is what is felt in a cluster of one
-/// process: as much as all the rest of applying a small one.
+/// one to begin with and one to end, or else a copy. Every peer applies every command, so that is what is felt in a
+/// cluster of one process: as much as all the rest of applying a small one.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -22,19 +24,29 @@ use bytes::Bytes;
 pub struct Lent<'a> {
     bytes: &'a Bytes,
     from: usize,
+    /// They have their place among others, which stay in memory with them.
+    is_pooled: bool,
 }
 
 impl<'a> Lent<'a> {
     /// All but so many from the beginning.
     #[inline]
     pub fn behind(count: usize, bytes: &'a Bytes) -> Lent<'a> {
-        Lent { bytes, from: count.min(bytes.len()) }
+        Lent { bytes, from: count.min(bytes.len()), is_pooled: false }
     }
 
-    /// These bytes, kept by two from now on. Nothing is copied.
+    /// All of an entry's data but so many from the beginning, of which one is, if there is any.
+    #[inline]
+    pub(crate) fn behind_header(count: usize, data: &'a Data) -> Option<Lent<'a>> {
+        let (bytes, of_bytes) = data.lend(count)?;
+        Some(Lent { is_pooled: data.is_pooled(), ..Lent::behind(of_bytes, bytes) })
+    }
+
+    /// These bytes, to keep for as long as one likes. What is kept by two from now on is not copied; but short ones
+    /// that would keep [others](Data::pooled) in memory are.
     #[inline]
     pub fn share(self) -> Bytes {
-        self.bytes.slice(self.from..)
+        if self.is_pooled { Bytes::copy_from_slice(&self) } else { self.bytes.slice(self.from..) }
     }
 }
 
@@ -49,14 +61,14 @@ impl Deref for Lent<'_> {
 
 impl<'a> From<&'a Bytes> for Lent<'a> {
     fn from(bytes: &'a Bytes) -> Lent<'a> {
-        Lent { bytes, from: 0 }
+        Lent { bytes, from: 0, is_pooled: false }
     }
 }
 
 /// Like [`Bytes`].
 impl fmt::Debug for Lent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.share().fmt(f)
+        Bytes::copy_from_slice(self).fmt(f)
     }
 }
 
@@ -86,5 +98,14 @@ mod tests {
         let shared = lent.share();
         assert!(!bytes.is_unique());
         assert_eq!(shared.as_ptr(), bytes.as_ptr(), "nor does a share copy");
+    }
+
+    #[test]
+    fn whoever_keeps_what_is_pooled_keeps_no_more_than_that() {
+        let data = Data::pooled(Bytes::from(vec![7; 100]));
+        let lent = Lent::behind_header(1, &data).unwrap();
+        let kept = lent.share();
+        assert_eq!((&*kept, kept.len()), (&*lent, 99));
+        assert_ne!(kept.as_ptr(), lent.as_ptr());
     }
 }

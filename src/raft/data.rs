@@ -9,6 +9,10 @@ use bytes::Bytes;
 /// The first of them may be held apart from the others: whoever puts one byte in front of a command that it shares
 /// with somebody need not copy the command for it. Nothing else tells such data from data in one piece.
 ///
+/// They may be [pooled](Data::pooled): have their place in a buffer among others, which stays in memory for as long as
+/// any of them. A log lets go of all of them, one after the other; whoever wants to keep the bytes of one for longer
+/// has to copy them.
+///
 /// ```
 /// use raft_actors::raft::Data;
 ///
@@ -19,13 +23,25 @@ use bytes::Bytes;
 #[derive(Clone, Default)]
 pub struct Data {
     first: Option<u8>,
+    is_pooled: bool,
     rest: Bytes,
 }
 
 impl Data {
     /// A byte, and behind it these.
     pub fn behind(first: u8, rest: Bytes) -> Data {
-        Data { first: Some(first), rest }
+        Data { first: Some(first), is_pooled: false, rest }
+    }
+
+    /// Bytes in a buffer that holds others, too, which come and go at about the same time.
+    pub fn pooled(bytes: Bytes) -> Data {
+        Data { first: None, is_pooled: true, rest: bytes }
+    }
+
+    /// Whether they keep others in memory.
+    #[inline]
+    pub fn is_pooled(&self) -> bool {
+        self.is_pooled
     }
 
     /// How many bytes these are.
@@ -76,7 +92,7 @@ impl Data {
 
 impl<T: Into<Bytes>> From<T> for Data {
     fn from(bytes: T) -> Data {
-        Data { first: None, rest: bytes.into() }
+        Data { first: None, is_pooled: false, rest: bytes.into() }
     }
 }
 
@@ -107,7 +123,8 @@ mod tests {
             let whole = [&[first][..], &rest].concat();
             let apart = Data::behind(first, rest.clone().into());
             let joined = Data::from(whole.clone());
-            for data in [&apart, &joined] {
+            let pooled = Data::pooled(whole.clone().into());
+            for data in [&apart, &joined, &pooled] {
                 prop_assert_eq!(data.len(), whole.len());
                 prop_assert!(!data.is_empty());
                 prop_assert_eq!(data.pieces().concat(), whole.clone());
@@ -118,6 +135,7 @@ mod tests {
             }
             prop_assert_eq!(&apart, &joined);
             prop_assert_eq!(&joined, &apart);
+            prop_assert_eq!(&joined, &pooled);
             prop_assert_eq!(apart == Data::from(other.clone()), whole == other);
         }
     }

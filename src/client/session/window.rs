@@ -5,6 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::pool;
 use crate::{
     client::{PAUSE, Way},
     error::ClientError,
@@ -116,7 +117,7 @@ impl Window {
         let length = draft.len();
         envelope::put_in_session(self.session, sequence, self.lowest, draft);
         let (command, header) = draft.split_at(length);
-        let envelope = Data::from([header, command].concat());
+        let envelope = pool::put(Arc::as_ptr(&self.way.endpoint).addr(), [header, command]);
         let parcel = self.resend.is_none().then(|| self.parcel(sequence, &envelope));
         let deadline = now + self.way.limits.deadline;
         self.items.push_back(Item { envelope: Some(envelope), answer: Some(answer), deadline });
