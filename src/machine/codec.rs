@@ -115,8 +115,8 @@ impl CodecError {
 /// It is deliberately no serde type: that is what keeps it free of postcard's length in front, so
 /// that it is the same bytes in every build, and decoding shares them instead of copying. Encoding does, too, outside
 /// of sessions: in one process the client, the log and the machines of all peers share them. A few bytes cut out of a
-/// large buffer keep all of it in memory for as long as the log keeps them; copy those. Short ones in sessions stand in
-/// buffers of the session's own, and whoever decodes them has a [copy](Lent::share).
+/// large buffer keep all of it in memory for as long as the log keeps them; copy those. Short ones in sessions have
+/// their place in a buffer among others, and whoever decodes one has a [copy](Lent::share).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Raw(pub Bytes);
 

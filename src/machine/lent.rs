@@ -35,7 +35,7 @@ impl<'a> Lent<'a> {
         Lent { bytes, from: count.min(bytes.len()), is_pooled: false }
     }
 
-    /// All of an entry's data but so many from the beginning, of which one is, if there is any.
+    /// All of an entry's data but so many from the beginning. `None`: they are not in one piece.
     #[inline]
     pub(crate) fn behind_header(count: usize, data: &'a Data) -> Option<Lent<'a>> {
         let (bytes, of_bytes) = data.lend(count)?;
