@@ -79,7 +79,7 @@ impl Data {
     /// Where all but so many from the beginning are: behind so many bytes (or beyond the end) of these. They are
     /// nowhere in one piece, if the first that is left stands apart.
     #[inline]
-    pub fn lend(&self, count: usize) -> Option<(&Bytes, usize)> {
+    pub(crate) fn lend(&self, count: usize) -> Option<(&Bytes, usize)> {
         let of_rest = if self.first.is_some() { count.checked_sub(1)? } else { count };
         Some((&self.rest, of_rest))
     }

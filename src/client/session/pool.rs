@@ -7,9 +7,9 @@
 //! [copies](crate::machine::Lent::share) it.
 //!
 //! No buffer is shared by two clusters: one of them may do little, and keep what it has for long. Who sends little gets
-//! little buffers. And only sessions have a place here: what a peer is too busy for they send again from where it
-//! stands. Others would leave it, and under a flood few of those that stand in one buffer would be in the log, and all
-//! in memory.
+//! little buffers. And only commands of sessions have a place here: one that a peer is too busy for is sent again from
+//! where it stands. Outside of sessions it would be given up there, so that in a flood few of those in a buffer would
+//! be in the log, and keep all of it in memory.
 
 use std::cell::RefCell;
 
@@ -20,7 +20,7 @@ use crate::raft::Data;
 /// How large a buffer is at most: room for some sixty commands of 256 bytes.
 const BUFFER_BYTES: usize = 16 << 10;
 
-/// Longer ones have a buffer of their own, and no more than such a piece of one is ever left unused.
+/// Longer ones have a buffer of their own; when one is full, less than this is left of it.
 const PIECE_BYTES_MAX: usize = BUFFER_BYTES / 4;
 
 thread_local! {

@@ -138,4 +138,5 @@ async fn a_place_that_nobody_takes_any_more_is_free_for_others() {
     settle().await;
     assert_eq!(peer.asked().len(), 2);
     assert!(submitted[0].is_finished() && submitted[1].is_finished() && !submitted[2].is_finished());
+    assert_eq!(session.shared.window().waiting, 1, "who left waits no more, nor does who has a place");
 }
